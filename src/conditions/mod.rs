@@ -1,0 +1,1 @@
+//! What steers the diffusion: optical flow, warps, occlusion, edges; and where shots begin.

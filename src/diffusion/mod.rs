@@ -1,0 +1,1 @@
+//! Diffusion networks and schedulers, with diffusers' names for modules, options and weights.

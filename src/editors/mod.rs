@@ -1,0 +1,1 @@
+//! The first frame of a shot: any image-to-image model, or the user's own picture.

@@ -1,0 +1,113 @@
+//! The engine without a model: returns its input, and can be told to wait, to fail or to panic.
+
+use std::{sync::Arc, time::Duration};
+
+use crossbeam_channel::{Receiver, after, select};
+use parking_lot::Mutex;
+
+use super::{CancelToken, EditParameters, EditedBatch, EditedFrame, Engine, EngineError, Frame};
+
+/// What the identity engine does besides returning its input; for tests of the element.
+#[derive(Debug, Clone, Default)]
+pub struct IdentityScript {
+    /// Waited before each batch; cancelling ends the wait.
+    pub delay: Duration,
+    /// Each batch waits for one message, or for the sender to be gone.
+    pub gate: Option<Receiver<()>>,
+    /// Outcomes of the batches to come, first one first; where there is none, the batch succeeds.
+    pub outcomes: Arc<Mutex<Vec<Outcome>>>,
+}
+
+/// How one batch ends.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// As it should.
+    Succeed,
+    /// With this error.
+    Fail(EngineError),
+    /// With a panic on the engine's thread.
+    Panic,
+}
+
+impl PartialEq for IdentityScript {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.outcomes, &other.outcomes) && self.delay == other.delay
+    }
+}
+
+/// The engine without a model.
+#[derive(Debug)]
+pub struct Identity {
+    script: IdentityScript,
+    shot_begun: bool,
+}
+
+impl Identity {
+    /// A session that follows `script`.
+    pub fn new(script: IdentityScript) -> Self {
+        Self { script, shot_begun: false }
+    }
+
+    fn wait(&self, cancel: &CancelToken) -> Result<(), EngineError> {
+        let never = crossbeam_channel::never();
+        if let Some(gate) = &self.script.gate {
+            select! {
+                recv(gate) -> _ => {}
+                recv(cancel.raised()) -> _ => return Err(EngineError::Cancelled),
+            }
+        }
+        let delay = if self.script.delay.is_zero() { never } else { after(self.script.delay) };
+        if !self.script.delay.is_zero() {
+            select! {
+                recv(delay) -> _ => {}
+                recv(cancel.raised()) -> _ => return Err(EngineError::Cancelled),
+            }
+        }
+        if cancel.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
+    }
+
+    fn next_outcome(&self) -> Outcome {
+        let mut outcomes = self.script.outcomes.lock();
+        if outcomes.is_empty() { Outcome::Succeed } else { outcomes.remove(0) }
+    }
+}
+
+impl Engine for Identity {
+    fn batch_frames(&self, parameters: &EditParameters) -> usize {
+        let intervals = (parameters.batch_size - 1) * parameters.keyframe_interval;
+        intervals + usize::from(!self.shot_begun)
+    }
+
+    fn process(
+        &mut self,
+        frames: Vec<Frame>,
+        parameters: &EditParameters,
+        cancel: &CancelToken,
+    ) -> Result<EditedBatch, EngineError> {
+        self.wait(cancel)?;
+        match self.next_outcome() {
+            Outcome::Succeed => {}
+            Outcome::Fail(error) => return Err(error),
+            Outcome::Panic => panic!("the identity engine was told to panic"),
+        }
+        let mut since_keyframe = 0;
+        let frames = frames
+            .iter()
+            .map(|frame| {
+                let starts_shot = frame.starts_shot || !std::mem::replace(&mut self.shot_begun, true);
+                since_keyframe = if starts_shot { 0 } else { since_keyframe + 1 };
+                let keyframe = since_keyframe % parameters.keyframe_interval == 0;
+                EditedFrame { picture: None, keyframe, starts_shot }
+            })
+            .collect();
+        Ok(EditedBatch { frames, ..Default::default() })
+    }
+
+    fn reset(&mut self) {
+        self.shot_begun = false;
+    }
+
+    fn device(&self) -> String {
+        "none".into()
+    }
+}

@@ -1,0 +1,133 @@
+//! The FlowVid method on pictures and tensors. Nothing here knows GStreamer.
+//!
+//! An [`Engine`] is one stream's session: it takes a batch of frames and gives back as many, in order.
+
+mod cancel;
+mod identity;
+mod parameters;
+
+use std::{sync::Arc, time::Duration};
+
+pub use cancel::CancelToken;
+pub use identity::{Identity, IdentityScript, Outcome};
+pub use parameters::{ColorCalibration, Condition, EditParameters, Interpolation, ModelRequest, Propagation};
+
+/// A picture on the host: interleaved RGB, full range, rows without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Pixels a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `height * width * 3` samples.
+    pub samples: Samples,
+}
+
+/// The samples of a [`Picture`]; sixteen bits where the stream has more than eight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Samples {
+    /// 0..=255
+    U8(Vec<u8>),
+    /// 0..=65535
+    U16(Vec<u16>),
+}
+
+/// One input frame of a batch.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// What the frame shows.
+    pub picture: Arc<Picture>,
+    /// Stream time in nanoseconds; with the random seed it decides the frame's noise.
+    pub stream_time: u64,
+    /// A new shot begins here, whatever the pictures say (discontinuity, upstream's scene change).
+    pub starts_shot: bool,
+}
+
+/// What became of one input frame.
+#[derive(Debug, Clone)]
+pub struct EditedFrame {
+    /// The edited picture, or `None` where the frame was not changed.
+    pub picture: Option<Picture>,
+    /// The frame was diffused (or edited as first of its shot), not interpolated.
+    pub keyframe: bool,
+    /// The frame is the first of a shot.
+    pub starts_shot: bool,
+}
+
+/// What an engine gives back for one batch.
+#[derive(Debug, Clone, Default)]
+pub struct EditedBatch {
+    /// As many as went in, in their order.
+    pub frames: Vec<EditedFrame>,
+    /// Wall time of each stage, in the order in which the stages ran.
+    pub timings: Vec<(&'static str, Duration)>,
+    /// What the user should know (a prompt that was not understood, say); each is said once a session.
+    pub warnings: Vec<String>,
+}
+
+/// One stream's session with an engine.
+pub trait Engine: Send {
+    /// How many frames the next batch should hold. A batch may be shorter: at a cut, at the end.
+    fn batch_frames(&self, parameters: &EditParameters) -> usize;
+
+    /// Edits one batch; `frames` is not empty. Returns as many frames as it was given.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] soon after `cancel` was raised; the session is then to be
+    /// [`reset`](Engine::reset). Any other error says what to do.
+    fn process(
+        &mut self,
+        frames: Vec<Frame>,
+        parameters: &EditParameters,
+        cancel: &CancelToken,
+    ) -> Result<EditedBatch, EngineError>;
+
+    /// Ends the shot: the next frame is the first of a new one and nothing is remembered.
+    fn reset(&mut self);
+
+    /// Where the engine computes, in the words of the property `device`.
+    fn device(&self) -> String;
+}
+
+/// Why a batch could not be edited. The text says what to do; the element posts it unchanged.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// The cancel token was raised.
+    #[error("cancelled")]
+    Cancelled,
+    /// The device has too little memory.
+    #[error("out of memory on {device}: lower processing-size or batch-size ({detail})")]
+    OutOfMemory {
+        /// Where.
+        device: String,
+        /// libtorch's own words.
+        detail: String,
+    },
+    /// Model, device or dtype cannot be had.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A setting does not fit (no such picture, another aspect).
+    #[error("{0}")]
+    Settings(String),
+    /// A fault of ours; the text tells where.
+    #[error("the engine failed: {0}; please report it with the log of GST_DEBUG=flowvidfilter:6")]
+    Internal(String),
+}
+
+/// Opens a session for `request`, loading the model unless another session holds it already.
+///
+/// # Errors
+/// [`EngineError::Unavailable`] names what is missing and how to get it; [`EngineError::Cancelled`].
+pub fn open(request: &ModelRequest, cancel: &CancelToken) -> Result<Box<dyn Engine>, EngineError> {
+    match request {
+        ModelRequest::Identity(script) => Ok(Box::new(Identity::new(script.clone()))),
+        ModelRequest::FlowVid { .. } => open_flowvid(request, cancel),
+    }
+}
+
+fn open_flowvid(_: &ModelRequest, _: &CancelToken) -> Result<Box<dyn Engine>, EngineError> {
+    Err(EngineError::Unavailable(
+        "this plugin was built without libtorch: build it with the cargo feature `torch`, or set engine=identity"
+            .into(),
+    ))
+}

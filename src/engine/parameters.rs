@@ -1,0 +1,130 @@
+//! What crosses from the settings to one batch.
+
+use std::path::PathBuf;
+
+use super::IdentityScript;
+
+/// Which engine and model a session wants. Equal requests share one loaded model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelRequest {
+    /// The engine without a model: every frame comes back unchanged.
+    Identity(IdentityScript),
+    /// The FlowVid engine.
+    FlowVid {
+        /// A name (looked for in the model places) or a folder.
+        model: String,
+        /// `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: String,
+        /// `auto`, `f32`, `f16` or `bf16`.
+        dtype: String,
+    },
+}
+
+/// The spatial condition of the diffusion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// What the model was trained with.
+    #[default]
+    Auto,
+    /// Canny edges of the source frame.
+    Canny,
+    /// Depth of the source frame, estimated.
+    Depth,
+    /// None.
+    None,
+}
+
+/// How the edit comes from the first frame to the other keyframes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Propagation {
+    /// Diffusion conditioned on the warped edit: FlowVid.
+    #[default]
+    Diffusion,
+    /// The warped edit and the proposal alone, without the network.
+    Warp,
+}
+
+/// How the frames between keyframes are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Interpolation {
+    /// What suits the edit: `SourceFlow` where a proposal exists.
+    #[default]
+    Auto,
+    /// Both edited keyframes warped along the source's own flow.
+    SourceFlow,
+    /// RIFE between the edited keyframes.
+    Rife,
+    /// The nearest edited keyframe is repeated.
+    None,
+}
+
+/// Whether colours of diffused keyframes are held to the anchor's (FlowVid eq. 5, on co-visible pixels).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ColorCalibration {
+    /// Gain and offset a channel.
+    #[default]
+    On,
+    /// Colours as diffused.
+    Off,
+}
+
+/// One batch's settings: a snapshot taken when its first frame arrives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EditParameters {
+    /// What the video should look like; empty: nothing is asked for.
+    pub prompt: String,
+    /// What it should not look like.
+    pub negative_prompt: String,
+    /// A picture file that is the first shot's first frame, edited.
+    pub edited_frame: Option<PathBuf>,
+    /// Keyframes in a batch, seed frame included; at least 2.
+    pub batch_size: usize,
+    /// Source frames from one keyframe to the next; at least 1.
+    pub keyframe_interval: usize,
+    /// Denoising steps; 0: the model's own number.
+    pub num_inference_steps: usize,
+    /// Classifier-free guidance; 1 is off, 0: the model's own value.
+    pub guidance_scale: f64,
+    /// How far the edit goes from the source: 0 is the source, 1 the full edit.
+    pub strength: f64,
+    /// Random seed.
+    pub seed: u64,
+    /// Spatial condition.
+    pub condition: Condition,
+    /// Longer side, in pixels, of the pictures that the model works on.
+    pub processing_size: usize,
+    /// Diffusion, or the warped edit alone.
+    pub propagation: Propagation,
+    /// The frames between keyframes.
+    pub interpolation: Interpolation,
+    /// Colours held to the anchor's.
+    pub color_calibration: ColorCalibration,
+}
+
+impl Default for EditParameters {
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            negative_prompt: String::new(),
+            edited_frame: None,
+            batch_size: 16,
+            keyframe_interval: 4,
+            num_inference_steps: 0,
+            guidance_scale: 0.0,
+            strength: 1.0,
+            seed: 0,
+            condition: Condition::Auto,
+            processing_size: 448,
+            propagation: Propagation::Diffusion,
+            interpolation: Interpolation::Auto,
+            color_calibration: ColorCalibration::On,
+        }
+    }
+}
+
+impl EditParameters {
+    /// Whether anything is asked for; where not, frames pass unchanged.
+    pub fn edits(&self) -> bool {
+        !self.prompt.trim().is_empty() || self.edited_frame.is_some()
+    }
+}

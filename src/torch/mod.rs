@@ -1,0 +1,7 @@
+//! The few things tch does not bind, and the one place that decides device and dtype.
+
+mod cuda;
+mod placement;
+
+pub use cuda::load_cuda;
+pub use placement::{Placement, PlacementError, channels_last};

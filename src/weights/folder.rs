@@ -1,0 +1,157 @@
+//! A model is a folder in diffusers' layout: `model_index.json` and one folder per component.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use serde::de::DeserializeOwned;
+
+use super::WeightsError;
+
+/// A model's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelFolder(PathBuf);
+
+/// One component's folder: `config.json` and safetensors.
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// `config.json`, whole.
+    pub config: serde_json::Value,
+}
+
+/// A component's `config.json` may hold no more than this and point to a folder that models share.
+const SHARED_FOLDER_KEY: &str = "shared";
+
+impl ModelFolder {
+    /// Finds `model`, a folder's path or a name in one of `places` ([`search_path`]).
+    ///
+    /// # Errors
+    /// [`WeightsError::NoModel`] with the places tried.
+    pub fn find(model: &str, places: &[PathBuf]) -> Result<Self, WeightsError> {
+        let is_path = model.contains(std::path::MAIN_SEPARATOR);
+        let candidates: Vec<PathBuf> =
+            if is_path { vec![model.into()] } else { places.iter().map(|place| place.join(model)).collect() };
+        match candidates.iter().find(|folder| folder.join("model_index.json").is_file()) {
+            Some(folder) => Ok(Self(fs::canonicalize(folder).unwrap_or_else(|_| folder.clone()))),
+            None => Err(WeightsError::NoModel { name: model.into(), tried: candidates }),
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `model_index.json`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`].
+    pub fn index(&self) -> Result<serde_json::Value, WeightsError> {
+        read_json(&self.0.join("model_index.json"))
+    }
+
+    /// Whether the model brings this component.
+    pub fn has(&self, component: &str) -> bool {
+        self.0.join(component).join("config.json").is_file()
+    }
+
+    /// The component's folder, after following a pointer to a shared one (`"shared": "../../gmflow"`).
+    ///
+    /// # Errors
+    /// [`WeightsError::NoComponent`], [`WeightsError::Unreadable`].
+    pub fn component(&self, name: &str) -> Result<Component, WeightsError> {
+        let folder = self.0.join(name);
+        if !folder.join("config.json").is_file() {
+            return Err(WeightsError::NoComponent { folder: self.0.clone(), component: name.into() });
+        }
+        Component::open(folder)
+    }
+}
+
+impl Component {
+    /// Reads a component's `config.json`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`], also where a pointer leads nowhere.
+    pub fn open(folder: PathBuf) -> Result<Self, WeightsError> {
+        let config = read_json(&folder.join("config.json"))?;
+        match config.get(SHARED_FOLDER_KEY).and_then(|shared| shared.as_str()) {
+            Some(shared) => {
+                let folder = folder.join(shared);
+                let config = read_json(&folder.join("config.json"))?;
+                Ok(Self { folder, config })
+            }
+            None => Ok(Self { folder, config }),
+        }
+    }
+
+    /// diffusers' `_class_name`, or an empty text.
+    pub fn class_name(&self) -> &str {
+        self.config.get("_class_name").and_then(|name| name.as_str()).unwrap_or_default()
+    }
+
+    /// The config as a network's own type.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`] names the field.
+    pub fn config<C: DeserializeOwned>(&self) -> Result<C, WeightsError> {
+        serde_json::from_value(self.config.clone())
+            .map_err(|error| unreadable(&self.folder.join("config.json"), &error))
+    }
+}
+
+/// The places where a model's name is looked for, first one first: `FLOWVID_MODELS`, the user's data
+/// folder, `flowvid/models` beside the installed plugin, the source tree's `models/`.
+///
+/// - `plugin_folder`: where the plugin's own file lies, if it is known
+pub fn search_path(plugin_folder: Option<&Path>) -> Vec<PathBuf> {
+    let from_variable = env::var_os("FLOWVID_MODELS").map(|value| env::split_paths(&value).collect());
+    let data_home = env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
+    let mut places: Vec<PathBuf> = from_variable.unwrap_or_default();
+    places.extend(data_home.map(|folder| folder.join("flowvid/models")));
+    places.extend(plugin_folder.map(|folder| folder.join("flowvid/models")));
+    places.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
+    places
+}
+
+fn read_json(file: &Path) -> Result<serde_json::Value, WeightsError> {
+    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    serde_json::from_str(&text).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, cause: &dyn std::fmt::Display) -> WeightsError {
+    WeightsError::Unreadable { file: file.into(), cause: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_model_lists_the_places_tried() {
+        let places = [PathBuf::from("/nowhere/a"), PathBuf::from("/nowhere/b")];
+        let error = ModelFolder::find("nano", &places).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/a/nano") && error.contains("/nowhere/b/nano"), "{error}");
+    }
+
+    #[test]
+    fn a_component_may_point_to_a_shared_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        write("nano/model_index.json", "{}");
+        write("nano/flow/config.json", r#"{"shared": "../../gmflow"}"#);
+        write("gmflow/config.json", r#"{"_class_name": "GMFlow"}"#);
+        let model = ModelFolder::find("nano", &[root.path().into()]).unwrap();
+        assert_eq!(model.component("flow").unwrap().class_name(), "GMFlow");
+        assert!(model.component("unet").is_err());
+    }
+}

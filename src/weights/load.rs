@@ -1,0 +1,30 @@
+//! The one way from a component's folder to a network.
+
+use serde::de::DeserializeOwned;
+use tch::nn::{Path, VarStore};
+
+use super::{Component, WeightsError, copy_into};
+use crate::torch::Placement;
+
+/// diffusers' name for a component's weights.
+const WEIGHTS_FILE: &str = "diffusion_pytorch_model.safetensors";
+
+/// Builds a network from `component`'s config, fills it with the component's weights and freezes it.
+///
+/// - `new`: the network's constructor; the variables it makes are the keys of the file
+///
+/// # Errors
+/// See [`WeightsError`].
+pub fn load<C: DeserializeOwned, M>(
+    component: &Component,
+    placement: Placement,
+    new: impl FnOnce(&Path, &C) -> M,
+) -> Result<M, WeightsError> {
+    let config: C = component.config()?;
+    let mut store = VarStore::new(placement.device);
+    let network = new(&store.root(), &config);
+    store.set_kind(placement.kind);
+    copy_into(&mut store, &component.folder.join(WEIGHTS_FILE))?;
+    store.freeze();
+    Ok(network)
+}

@@ -1,0 +1,77 @@
+//! Model folders: where they are looked for, what they hold, and how their tensors come into a network.
+
+mod folder;
+mod load;
+mod store;
+
+pub use folder::{Component, ModelFolder, search_path};
+pub use load::load;
+pub use store::{Report, copy_into};
+
+use std::path::PathBuf;
+
+/// Why a model could not be loaded. The text names the file and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// No folder of that name.
+    #[error("no model `{name}`: looked in {}; run `make models`, or set model to a folder that holds model_index.json",
+            .tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
+    NoModel {
+        /// The property's value.
+        name: String,
+        /// The places tried.
+        tried: Vec<PathBuf>,
+    },
+    /// A component's folder is missing.
+    #[error("{folder} has no component `{component}`: the model folder is incomplete, run `make models`")]
+    NoComponent {
+        /// The model's folder.
+        folder: PathBuf,
+        /// Its name in the diffusers layout.
+        component: String,
+    },
+    /// A file could not be read.
+    #[error("{file}: {cause}")]
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// Keys and network do not fit.
+    #[error("{file}: {} tensors missing (first: {}), {} unused (first: {}); the file belongs to another component or model",
+            .missing.len(), .missing.first().map_or("-", String::as_str),
+            .unused.len(), .unused.first().map_or("-", String::as_str))]
+    Keys {
+        /// Which file.
+        file: PathBuf,
+        /// Keys that the network wants and the file lacks.
+        missing: Vec<String>,
+        /// Keys that the file has and the network does not know.
+        unused: Vec<String>,
+    },
+    /// A tensor has another shape.
+    #[error(
+        "{file}: {key} is {found:?}, but the component's config.json asks for {expected:?}; take both from one model"
+    )]
+    Shape {
+        /// Which file.
+        file: PathBuf,
+        /// The tensor's key.
+        key: String,
+        /// Its shape in the file.
+        found: Vec<i64>,
+        /// Its shape in the network.
+        expected: Vec<i64>,
+    },
+    /// A class we do not know.
+    #[error("{folder}: _class_name is `{found}`, but {expected} is needed there")]
+    Class {
+        /// The component's folder.
+        folder: PathBuf,
+        /// What config.json says.
+        found: String,
+        /// What would fit.
+        expected: &'static str,
+    },
+}
