@@ -17,6 +17,8 @@ pub enum ModelRequest {
         device: String,
         /// `auto`, `f32`, `f16` or `bf16`.
         dtype: String,
+        /// Where the plugin's own file lies: `flowvid/models` beside it is one of the model places.
+        plugin_folder: Option<PathBuf>,
     },
 }
 
