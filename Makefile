@@ -1,0 +1,47 @@
+# Every target does the set-up that it needs. `make` alone lists the targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check doctor bench install clean-deps
+
+# Tests without torch have a build folder of their own, so that the two feature sets do not undo each other's work.
+NO_TORCH := --no-default-features --features element
+NO_TORCH_TARGET := target/no-torch
+SCRIPTS := .ci/run $(filter-out scripts/lib.sh scripts/setup_%,$(wildcard scripts/*.sh))
+TESTS := $(shell scripts/test_runner.sh)
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
+
+setup: ## Install what is missing and build the plugin (TORCH=cpu|cuda picks libtorch, LIBTORCH=folder uses your own)
+	@scripts/setup.sh
+
+demo: setup ## Turn a clip into a styled one (PROMPT="…" CLIP=file OUT=file EDITED=picture PROPERTIES="name=value …")
+	@scripts/demo.sh
+
+test: setup ## Run every test: units, parity with the references, engine, element, the README's commands
+	G_DEBUG=fatal_warnings $(TESTS) --locked
+	cargo test --locked --quiet --doc
+	@scripts/readme_commands.sh
+
+check: ## Check format, spelling, lints and licences, and run the tests that need no torch
+	@scripts/setup.sh build
+	cargo fmt --check
+	@scripts/optional_tool.sh typos
+	@scripts/optional_tool.sh shellcheck -a $(SCRIPTS)
+	cargo clippy --locked --quiet --all-targets -- -D warnings
+	CARGO_TARGET_DIR=$(NO_TORCH_TARGET) cargo clippy --locked --quiet --all-targets $(NO_TORCH) -- -D warnings
+	@scripts/optional_tool.sh cargo-deny check
+	CARGO_TARGET_DIR=$(NO_TORCH_TARGET) G_DEBUG=fatal_warnings $(TESTS) --locked $(NO_TORCH)
+
+doctor: ## Tell what is found and what is missing, each with its cure
+	@scripts/doctor.sh
+
+bench: setup ## Time the stages and the whole, as a table
+	cargo run --locked --quiet --release --example bench
+
+install: setup ## Copy plugin, models and libtorch to PREFIX/lib/gstreamer-1.0, or to GStreamer's own plugin folder
+	@scripts/install.sh
+
+clean-deps: ## Remove everything that set-up fetched (not what cargo built)
+	rm -rf .deps
+	git clean -fdXq models
