@@ -18,3 +18,23 @@ pub mod interpolation;
 pub mod torch;
 #[cfg(feature = "torch")]
 pub mod weights;
+
+/// What GStreamer looks for in the library. The macro's items carry no documentation.
+#[cfg(feature = "element")]
+#[allow(missing_docs)]
+mod plugin {
+    use super::element::register;
+    gst::plugin_define!(
+        flowvid,
+        "Edits video by a prompt or by one edited picture (FlowVid)",
+        register,
+        concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+        "MIT/X11",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_NAME"),
+        env!("BUILD_REL_DATE")
+    );
+}
+#[cfg(feature = "element")]
+pub use plugin::plugin_register_static;

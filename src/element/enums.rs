@@ -1,0 +1,118 @@
+//! Choices of the properties, as GStreamer shows them.
+
+use glib::prelude::*;
+
+use crate::engine;
+
+/// Which engine edits the frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidEngine")]
+pub enum EngineKind {
+    /// The FlowVid method on a model.
+    #[default]
+    #[enum_value(name = "FlowVid: flow-guided diffusion", nick = "flowvid")]
+    FlowVid = 0,
+    /// No model: every frame passes unchanged.
+    #[enum_value(name = "Identity: frames pass unchanged, no model is loaded", nick = "identity")]
+    Identity = 1,
+}
+
+/// Precision in which the diffusion runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidDtype")]
+pub enum Dtype {
+    /// f16 on a GPU, f32 on a CPU.
+    #[default]
+    #[enum_value(name = "Auto: f16 on a GPU, f32 on a CPU", nick = "auto")]
+    Auto = 0,
+    /// Single precision.
+    #[enum_value(name = "32-bit float", nick = "f32")]
+    F32 = 1,
+    /// Half precision; GPU only.
+    #[enum_value(name = "16-bit float (GPU)", nick = "f16")]
+    F16 = 2,
+    /// bfloat16; GPU only.
+    #[enum_value(name = "bfloat16 (GPU)", nick = "bf16")]
+    Bf16 = 3,
+}
+
+/// The spatial condition of the diffusion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidCondition")]
+pub enum Condition {
+    /// What the model was trained with.
+    #[default]
+    #[enum_value(name = "Auto: what the model was trained with", nick = "auto")]
+    Auto = 0,
+    /// Canny edges.
+    #[enum_value(name = "Canny edges of the source frame", nick = "canny")]
+    Canny = 1,
+    /// Estimated depth.
+    #[enum_value(name = "Depth of the source frame", nick = "depth")]
+    Depth = 2,
+    /// No condition.
+    #[enum_value(name = "No spatial condition", nick = "none")]
+    None = 3,
+}
+
+/// How the edit reaches the other keyframes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidPropagation")]
+pub enum Propagation {
+    /// FlowVid.
+    #[default]
+    #[enum_value(name = "Diffusion conditioned on the warped edit", nick = "diffusion")]
+    Diffusion = 0,
+    /// Without the network.
+    #[enum_value(name = "The warped edit alone, without the diffusion network", nick = "warp")]
+    Warp = 1,
+}
+
+/// How frames between keyframes are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidInterpolation")]
+pub enum Interpolation {
+    /// What suits the edit.
+    #[default]
+    #[enum_value(name = "Auto: what suits the edit", nick = "auto")]
+    Auto = 0,
+    /// Along the source's own motion.
+    #[enum_value(name = "Both edited keyframes moved along the source's own flow", nick = "source-flow")]
+    SourceFlow = 1,
+    /// RIFE.
+    #[enum_value(name = "RIFE between the edited keyframes", nick = "rife")]
+    Rife = 2,
+    /// Repetition.
+    #[enum_value(name = "The nearest edited keyframe, repeated", nick = "none")]
+    None = 3,
+}
+
+/// The word that the property takes on a command line.
+pub fn nick<E: ToValue>(choice: &E) -> String {
+    let value = choice.to_value();
+    glib::EnumValue::from_value(&value).map(|(_, choice)| choice.nick().to_string()).unwrap_or_default()
+}
+
+macro_rules! mirrors {
+    ($ours:ident { $($variant:ident),+ }) => {
+        impl From<engine::$ours> for $ours {
+            fn from(choice: engine::$ours) -> Self {
+                match choice { $(engine::$ours::$variant => Self::$variant),+ }
+            }
+        }
+        impl From<$ours> for engine::$ours {
+            fn from(choice: $ours) -> Self {
+                match choice { $($ours::$variant => Self::$variant),+ }
+            }
+        }
+    };
+}
+
+mirrors!(Condition { Auto, Canny, Depth, None });
+mirrors!(Propagation { Diffusion, Warp });
+mirrors!(Interpolation { Auto, SourceFlow, Rife, None });

@@ -1,0 +1,221 @@
+//! The glib type and its virtual methods.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+    thread,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, bounded};
+use glib::{ParamSpec, Value};
+use gst::{prelude::*, subclass::prelude::*};
+use parking_lot::Mutex;
+
+use super::{
+    CAT, caps,
+    enums::EngineKind,
+    pads::Upstream,
+    settings::{Access, PROPERTIES, Property, Settings, Status, When},
+    stream::Stream,
+    worker::Worker,
+};
+use crate::engine::{IdentityScript, ModelRequest};
+
+/// How long leaving PAUSED waits for the worker to let go of the engine, which was told to stop. It does
+/// so within a few milliseconds; if not, the thread ends by itself later.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The element's own memory.
+pub struct FlowVidFilter {
+    pub(super) sinkpad: gst::Pad,
+    pub(super) srcpad: gst::Pad,
+    pub(super) settings: Mutex<Arc<Settings>>,
+    pub(super) status: Mutex<Status>,
+    pub(super) script: Mutex<IdentityScript>,
+    pub(super) upstream: Mutex<Upstream>,
+    pub(super) position: Mutex<super::pads::Position>,
+    running: Mutex<Option<Running>>,
+}
+
+/// From READY to READY.
+struct Running {
+    stream: Arc<Stream>,
+    /// Disconnects when the worker has ended.
+    worker: Receiver<()>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for FlowVidFilter {
+    const NAME: &'static str = "GstFlowVidFilter";
+    type Type = super::FlowVidFilter;
+    type ParentType = gst::Element;
+    type Interfaces = (gst::Preset,);
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = |name: &str| class.pad_template(name).expect("class_init registers both templates");
+        Self {
+            sinkpad: Self::sink_pad(&template("sink")),
+            srcpad: Self::src_pad(&template("src")),
+            settings: Mutex::default(),
+            status: Mutex::default(),
+            script: Mutex::default(),
+            upstream: Mutex::default(),
+            position: Mutex::default(),
+            running: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for FlowVidFilter {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        for pad in [&self.sinkpad, &self.srcpad] {
+            element.add_pad(pad).expect("a new element has no pad of that name");
+        }
+    }
+
+    fn properties() -> &'static [ParamSpec] {
+        static SPECS: LazyLock<Vec<ParamSpec>> =
+            LazyLock::new(|| PROPERTIES.iter().map(Property::spec).collect());
+        &SPECS
+    }
+
+    fn set_property(&self, _id: usize, value: &Value, spec: &ParamSpec) {
+        let Some(Access::Setting { changes, set, .. }) = Property::find(spec.name()).map(|row| &row.access)
+        else {
+            return;
+        };
+        if *changes == When::Ready && self.running.lock().is_some() {
+            gst::warning!(CAT, imp = self, "{} can only be set in NULL and READY: ignored", spec.name());
+            return;
+        }
+        set(Arc::make_mut(&mut self.settings.lock()), value);
+    }
+
+    fn property(&self, _id: usize, spec: &ParamSpec) -> Value {
+        match Property::find(spec.name()).map(|row| &row.access) {
+            Some(Access::Setting { get, .. }) => get(&self.settings.lock()),
+            Some(Access::Status(get)) => get(&self.status.lock()),
+            None => spec.default_value().clone(),
+        }
+    }
+}
+
+impl GstObjectImpl for FlowVidFilter {}
+impl PresetImpl for FlowVidFilter {}
+
+impl ElementImpl for FlowVidFilter {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Flow-guided video diffusion filter",
+                "Filter/Effect/Video",
+                "Edits video by a prompt or by one edited picture (the FlowVid method)",
+                "The flowvidfilter authors",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
+                .map(|(name, direction)| {
+                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps::template())
+                        .expect("the template's caps are valid")
+                })
+                .into()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        match transition {
+            gst::StateChange::ReadyToPaused => self.start()?,
+            // Before the pads are deactivated, which waits for their threads.
+            gst::StateChange::PausedToReady => self.unblock(),
+            _ => {}
+        }
+        let outcome = self.parent_change_state(transition);
+        let failed_start = transition == gst::StateChange::ReadyToPaused && outcome.is_err();
+        if failed_start || transition == gst::StateChange::PausedToReady {
+            self.unblock();
+            self.stop();
+        }
+        outcome
+    }
+}
+
+impl FlowVidFilter {
+    /// The shared state, from READY to READY.
+    pub(super) fn stream(&self) -> Option<Arc<Stream>> {
+        self.running.lock().as_ref().map(|running| running.stream.clone())
+    }
+
+    pub(super) fn set_active_device(&self, device: &str) {
+        self.status.lock().active_device = device.into();
+        self.obj().notify("active-device");
+    }
+
+    fn start(&self) -> Result<(), gst::StateChangeError> {
+        let settings = self.settings.lock().clone();
+        let stream = Arc::new(Stream::new(settings.batch_frames()));
+        *self.status.lock() = Status::default();
+        *self.upstream.lock() = Upstream::default();
+        *self.position.lock() = Default::default();
+        let worker = Worker::new(stream.clone(), &self.obj(), self.request(&settings));
+        let load_now = settings.uses_engine();
+        let (ended, ending) = bounded(0);
+        let spawned =
+            thread::Builder::new().name(format!("flowvid:{}", self.obj().name())).spawn(move || {
+                worker.run(load_now);
+                drop::<crossbeam_channel::Sender<()>>(ended);
+            });
+        if let Err(error) = spawned {
+            gst::element_imp_error!(self, gst::ResourceError::Failed, ("no thread for the worker: {error}"));
+            return Err(gst::StateChangeError);
+        }
+        *self.running.lock() = Some(Running { stream, worker: ending });
+        Ok(())
+    }
+
+    /// Whoever waits in the element goes on, and the engine is told to stop.
+    fn unblock(&self) {
+        if let Some(stream) = self.stream() {
+            stream.stop();
+        }
+    }
+
+    fn stop(&self) {
+        let running = self.running.lock().take();
+        if let Some(running) = running
+            && running.worker.recv_timeout(PATIENCE) == Err(crossbeam_channel::RecvTimeoutError::Timeout)
+        {
+            gst::warning!(CAT, imp = self, "the engine is slow to stop; its thread ends by itself");
+        }
+        self.set_active_device("");
+    }
+
+    fn request(&self, settings: &Settings) -> ModelRequest {
+        match settings.engine {
+            EngineKind::Identity => ModelRequest::Identity(self.script.lock().clone()),
+            EngineKind::FlowVid => ModelRequest::FlowVid {
+                model: settings.model.clone(),
+                device: settings.device.clone(),
+                dtype: settings.dtype_name(),
+                plugin_folder: plugin_folder(),
+            },
+        }
+    }
+}
+
+/// Where the plugin's own file lies; unknown where it is linked into a program.
+fn plugin_folder() -> Option<PathBuf> {
+    let plugin = gst::Registry::get().find_plugin("flowvid")?;
+    Some(plugin.filename()?.parent()?.to_owned())
+}

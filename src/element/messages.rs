@@ -1,0 +1,68 @@
+//! What the element tells the application on the bus.
+
+use std::time::Duration;
+
+use gst::{ClockTime, ProgressType, prelude::*};
+
+use super::FlowVidFilter;
+
+/// The code of all PROGRESS messages.
+const PROGRESS_CODE: &str = "flowvid-load";
+
+/// A step in the loading of the model.
+pub fn progress(element: &FlowVidFilter, kind: ProgressType, text: &str) {
+    post(element, gst::message::Progress::builder(kind, PROGRESS_CODE, text).src(element).build());
+}
+
+/// The pipeline's latency is to be asked for anew.
+pub fn latency(element: &FlowVidFilter) {
+    post(element, gst::message::Latency::builder().src(element).build());
+}
+
+/// A batch was edited.
+pub fn batch(element: &FlowVidFilter, report: &BatchReport) {
+    post(element, gst::message::Element::builder(report.structure()).src(element).build());
+}
+
+fn post(element: &FlowVidFilter, message: gst::Message) {
+    let _ = element.post_message(message); // without a bus nobody listens
+}
+
+/// One edited batch, as the application hears of it.
+#[derive(Debug)]
+pub struct BatchReport<'a> {
+    /// Counted from 0.
+    pub index: u64,
+    /// Timestamps of the first and the last frame.
+    pub span: (Option<ClockTime>, Option<ClockTime>),
+    /// Frames and, among them, keyframes.
+    pub frames: (usize, usize),
+    /// How long the video is.
+    pub duration: ClockTime,
+    /// How long it took.
+    pub wall: Duration,
+    /// The engine's stages.
+    pub timings: &'a [(&'static str, Duration)],
+}
+
+impl BatchReport<'_> {
+    /// The structure `flowvid-batch`: times in nanoseconds, stage timings in milliseconds;
+    /// `realtime-factor` is seconds of video per second of work.
+    fn structure(&self) -> gst::Structure {
+        let mut timings = gst::Structure::builder("timings");
+        for (stage, time) in self.timings {
+            timings = timings.field(*stage, time.as_secs_f64() * 1e3);
+        }
+        let realtime_factor = self.duration.nseconds() as f64 / self.wall.as_nanos().max(1) as f64;
+        gst::Structure::builder("flowvid-batch")
+            .field("batch", self.index)
+            .field("first-pts", self.span.0)
+            .field("last-pts", self.span.1)
+            .field("frames", self.frames.0 as u32)
+            .field("keyframes", self.frames.1 as u32)
+            .field("wall", self.wall.as_secs_f64() * 1e3)
+            .field("timings", timings.build())
+            .field("realtime-factor", realtime_factor)
+            .build()
+    }
+}

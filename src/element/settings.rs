@@ -1,0 +1,499 @@
+//! The properties: one table of which ParamSpecs, the README's table and the round-trip test are made.
+
+use std::path::PathBuf;
+
+use glib::{ParamSpec, Value, prelude::*};
+
+use super::enums::{Condition, Dtype, EngineKind, Interpolation, Propagation, nick};
+use crate::engine::{ColorCalibration, EditParameters};
+
+/// All that the user can set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// What the engine is told for each batch.
+    pub parameters: EditParameters,
+    /// Frames are edited; else they pass unchanged.
+    pub enabled: bool,
+    /// Which engine.
+    pub engine: EngineKind,
+    /// Name or folder.
+    pub model: String,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Precision.
+    pub dtype: Dtype,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            parameters: EditParameters::default(),
+            enabled: true,
+            engine: EngineKind::default(),
+            model: "nano".into(),
+            device: "auto".into(),
+            dtype: Dtype::default(),
+        }
+    }
+}
+
+/// What the element tells about itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Status {
+    /// Where the engine computes; empty while none is open.
+    pub active_device: String,
+    /// Frames that came in.
+    pub frames_in: u64,
+    /// Frames that went out.
+    pub frames_out: u64,
+    /// Frames that passed without the engine.
+    pub bypassed: u64,
+    /// Batches that the engine edited.
+    pub batches: u64,
+    /// Keyframes among them.
+    pub keyframes: u64,
+}
+
+impl Status {
+    fn structure(&self) -> gst::Structure {
+        gst::Structure::builder("flowvid-stats")
+            .field("in", self.frames_in)
+            .field("out", self.frames_out)
+            .field("bypassed", self.bypassed)
+            .field("batches", self.batches)
+            .field("keyframes", self.keyframes)
+            .build()
+    }
+}
+
+/// One row of the table.
+pub struct Property {
+    /// As on a command line.
+    pub name: &'static str,
+    /// One sentence for the user.
+    pub blurb: &'static str,
+    /// Which values it takes.
+    pub values: Values,
+    /// Reading, writing and when.
+    pub access: Access,
+}
+
+/// The values of a property.
+pub enum Values {
+    /// Any text; none is the empty one.
+    Text,
+    /// A picture file's path, or none.
+    Path,
+    /// On or off.
+    Switch,
+    /// A whole number with its unit.
+    Whole {
+        /// Smallest.
+        min: u32,
+        /// Greatest.
+        max: u32,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// Any number of 64 bits.
+    Long,
+    /// A real number.
+    Real {
+        /// Smallest.
+        min: f64,
+        /// Greatest.
+        max: f64,
+    },
+    /// One of some words; the function makes the ParamSpec of the enumeration.
+    Choice(fn(&Property) -> ParamSpec),
+    /// Named numbers.
+    Structure,
+}
+
+/// Who may touch a property, and when.
+pub enum Access {
+    /// The user's.
+    Setting {
+        /// When a change takes effect.
+        changes: When,
+        /// Reads it.
+        get: fn(&Settings) -> Value,
+        /// Writes it.
+        set: fn(&mut Settings, &Value),
+    },
+    /// The element's own.
+    Status(fn(&Status) -> Value),
+}
+
+/// When a property may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// In the states NULL and READY.
+    Ready,
+    /// At any time; the next batch that begins takes it.
+    NextBatch,
+}
+
+fn get<T: for<'a> glib::value::FromValue<'a> + Default>(value: &Value) -> T {
+    value.get().unwrap_or_default()
+}
+
+/// GObject has no empty text of its own: NULL and "" are the same here.
+fn text(value: &Value) -> String {
+    get::<Option<String>>(value).unwrap_or_default()
+}
+
+fn count(value: &Value) -> usize {
+    get::<u32>(value) as usize
+}
+
+/// A row for a field of `EditParameters` or `Settings`, whose name both accessors share.
+macro_rules! setting {
+    ($changes:ident, $name:literal, $blurb:literal, $values:expr,
+     |$settings:ident| $read:expr, |$target:ident, $value:ident| $write:expr) => {
+        Property {
+            name: $name,
+            blurb: $blurb,
+            values: $values,
+            access: Access::Setting {
+                changes: When::$changes,
+                get: |$settings| ($read).to_value(),
+                set: |$target, $value| $write,
+            },
+        }
+    };
+}
+
+/// The table.
+pub static PROPERTIES: [Property; 21] = [
+    setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
+        .model =
+        text(v)),
+    setting!(
+        NextBatch,
+        "prompt",
+        "What the video should look like",
+        Values::Text,
+        |s| s.parameters.prompt,
+        |s, v| s.parameters.prompt = text(v)
+    ),
+    setting!(
+        NextBatch,
+        "negative-prompt",
+        "What the video should not look like",
+        Values::Text,
+        |s| s.parameters.negative_prompt,
+        |s, v| s.parameters.negative_prompt = text(v)
+    ),
+    setting!(
+        NextBatch,
+        "edited-frame",
+        "Picture file that is the first frame, edited: its edit is carried through the video. Any size of the same aspect; works without a prompt",
+        Values::Path,
+        |s| path_text(&s.parameters.edited_frame),
+        |s, v| s.parameters.edited_frame = Some(text(v)).filter(|path| !path.is_empty()).map(PathBuf::from)
+    ),
+    setting!(
+        NextBatch,
+        "enabled",
+        "Edit the frames; when off they pass unchanged, byte for byte",
+        Values::Switch,
+        |s| s.enabled,
+        |s, v| s.enabled = get(v)
+    ),
+    setting!(
+        Ready,
+        "batch-size",
+        "Keyframes that are edited together; more hold together better, take more memory and delay longer",
+        Values::Whole { min: 2, max: 64, unit: "keyframes" },
+        |s| s.parameters.batch_size as u32,
+        |s, v| s.parameters.batch_size = count(v)
+    ),
+    setting!(
+        Ready,
+        "keyframe-interval",
+        "Source frames from one keyframe to the next; the frames between are interpolated",
+        Values::Whole { min: 1, max: 64, unit: "frames" },
+        |s| s.parameters.keyframe_interval as u32,
+        |s, v| s.parameters.keyframe_interval = count(v)
+    ),
+    setting!(
+        NextBatch,
+        "steps",
+        "Denoising steps of a keyframe; 0 takes the model's own number",
+        Values::Whole { min: 0, max: 1000, unit: "steps" },
+        |s| s.parameters.num_inference_steps as u32,
+        |s, v| s.parameters.num_inference_steps = count(v)
+    ),
+    setting!(
+        NextBatch,
+        "guidance-scale",
+        "How strictly the prompt is followed (classifier-free guidance); 1 is off and twice as fast, 0 takes the model's own value",
+        Values::Real { min: 0.0, max: 50.0 },
+        |s| s.parameters.guidance_scale,
+        |s, v| s.parameters.guidance_scale = get(v)
+    ),
+    setting!(
+        NextBatch,
+        "strength",
+        "How far the edit goes from the source: 0 is the source, 1 the full edit",
+        Values::Real { min: 0.0, max: 1.0 },
+        |s| s.parameters.strength,
+        |s, v| s.parameters.strength = get(v)
+    ),
+    setting!(
+        NextBatch,
+        "seed",
+        "Random seed; the same seed on the same video gives the same result",
+        Values::Long,
+        |s| s.parameters.seed,
+        |s, v| s.parameters.seed = get(v)
+    ),
+    setting!(
+        NextBatch,
+        "condition",
+        "What of the source frame steers the diffusion",
+        Values::Choice(choice::<Condition>),
+        |s| Condition::from(s.parameters.condition),
+        |s, v| s.parameters.condition = get::<Condition>(v).into()
+    ),
+    setting!(
+        Ready,
+        "processing-size",
+        "Longer side of the pictures that the model works on; the output keeps the input's size",
+        Values::Whole { min: 64, max: 2048, unit: "pixels" },
+        |s| s.parameters.processing_size as u32,
+        |s, v| s.parameters.processing_size = count(v)
+    ),
+    setting!(
+        NextBatch,
+        "propagation",
+        "How the edit comes from the first frame to the other keyframes",
+        Values::Choice(choice::<Propagation>),
+        |s| Propagation::from(s.parameters.propagation),
+        |s, v| s.parameters.propagation = get::<Propagation>(v).into()
+    ),
+    setting!(
+        NextBatch,
+        "interpolation",
+        "How the frames between keyframes are made",
+        Values::Choice(choice::<Interpolation>),
+        |s| Interpolation::from(s.parameters.interpolation),
+        |s, v| s.parameters.interpolation = get::<Interpolation>(v).into()
+    ),
+    setting!(
+        NextBatch,
+        "color-calibration",
+        "Hold the colours of all keyframes to those of the first edited frame",
+        Values::Switch,
+        |s| (s.parameters.color_calibration == ColorCalibration::On),
+        |s, v| {
+            let on = get::<bool>(v);
+            s.parameters.color_calibration = if on { ColorCalibration::On } else { ColorCalibration::Off }
+        }
+    ),
+    setting!(
+        Ready,
+        "engine",
+        "Which engine edits the frames",
+        Values::Choice(choice::<EngineKind>),
+        |s| s.engine,
+        |s, v| s.engine = get(v)
+    ),
+    setting!(
+        Ready,
+        "device",
+        "Where the engine computes: auto, cpu, cuda or cuda:N; a device that was named is never replaced by another",
+        Values::Text,
+        |s| s.device,
+        |s, v| s.device = text(v)
+    ),
+    setting!(
+        Ready,
+        "dtype",
+        "Precision in which the diffusion runs",
+        Values::Choice(choice::<Dtype>),
+        |s| s.dtype,
+        |s, v| s.dtype = get(v)
+    ),
+    Property {
+        name: "active-device",
+        blurb: "Where the engine computes; empty while none is open",
+        values: Values::Text,
+        access: Access::Status(|status| status.active_device.to_value()),
+    },
+    Property {
+        name: "stats",
+        blurb: "Frames in, out and bypassed, batches and keyframes since the element left READY",
+        values: Values::Structure,
+        access: Access::Status(|status| status.structure().to_value()),
+    },
+];
+
+fn path_text(path: &Option<PathBuf>) -> Option<String> {
+    path.as_ref().map(|path| path.to_string_lossy().into_owned())
+}
+
+fn choice<E>(property: &Property) -> ParamSpec
+where
+    E: StaticType
+        + Default
+        + glib::translate::FromGlib<i32>
+        + glib::translate::IntoGlib<GlibType = i32>
+        + for<'a> glib::value::FromValue<'a>,
+{
+    glib::ParamSpecEnum::builder_with_default::<E>(property.name, get::<E>(&property.default()))
+        .blurb(property.blurb)
+        .flags(property.flags())
+        .build()
+}
+
+impl Property {
+    /// The row of that name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        PROPERTIES.iter().find(|property| property.name == name)
+    }
+
+    /// The value that a new element has.
+    pub fn default(&self) -> Value {
+        match self.access {
+            Access::Setting { get, .. } => get(&Settings::default()),
+            Access::Status(get) => get(&Status::default()),
+        }
+    }
+
+    fn flags(&self) -> glib::ParamFlags {
+        let settable = glib::ParamFlags::READWRITE;
+        match &self.access {
+            Access::Status(_) => glib::ParamFlags::READABLE,
+            Access::Setting { changes: When::Ready, .. } => settable | gst::PARAM_FLAG_MUTABLE_READY,
+            Access::Setting { changes: When::NextBatch, .. } => {
+                let flags = settable | gst::PARAM_FLAG_MUTABLE_PLAYING;
+                if self.is_controllable() { flags | gst::PARAM_FLAG_CONTROLLABLE } else { flags }
+            }
+        }
+    }
+
+    /// Numbers and switches can follow a curve over time (GstController); texts cannot.
+    fn is_controllable(&self) -> bool {
+        matches!(self.values, Values::Switch | Values::Whole { .. } | Values::Long | Values::Real { .. })
+    }
+
+    /// The property as GObject wants it.
+    pub fn spec(&self) -> ParamSpec {
+        let (name, blurb, flags, default) = (self.name, self.blurb, self.flags(), self.default());
+        match self.values {
+            Values::Text | Values::Path => glib::ParamSpecString::builder(name)
+                .default_value(get::<Option<String>>(&default).as_deref())
+                .blurb(blurb)
+                .flags(flags)
+                .build(),
+            Values::Switch => glib::ParamSpecBoolean::builder(name)
+                .default_value(get(&default))
+                .blurb(blurb)
+                .flags(flags)
+                .build(),
+            Values::Whole { min, max, .. } => glib::ParamSpecUInt::builder(name)
+                .minimum(min)
+                .maximum(max)
+                .default_value(get(&default))
+                .blurb(blurb)
+                .flags(flags)
+                .build(),
+            Values::Long => glib::ParamSpecUInt64::builder(name)
+                .default_value(get(&default))
+                .blurb(blurb)
+                .flags(flags)
+                .build(),
+            Values::Real { min, max } => glib::ParamSpecDouble::builder(name)
+                .minimum(min)
+                .maximum(max)
+                .default_value(get(&default))
+                .blurb(blurb)
+                .flags(flags)
+                .build(),
+            Values::Choice(make) => make(self),
+            Values::Structure => {
+                glib::ParamSpecBoxed::builder::<gst::Structure>(name).blurb(blurb).flags(flags).build()
+            }
+        }
+    }
+
+    fn values_text(&self) -> String {
+        match self.values {
+            Values::Text => "text".into(),
+            Values::Path => "path".into(),
+            Values::Switch => "true, false".into(),
+            Values::Whole { min, max, unit } => format!("{min} to {max} {unit}"),
+            Values::Long => "0 to 2^64 - 1".into(),
+            Values::Real { min, max } => format!("{min} to {max}"),
+            Values::Choice(_) => choices(&self.default()).join(", "),
+            Values::Structure => "structure".into(),
+        }
+    }
+
+    fn default_text(&self) -> String {
+        let value = self.default();
+        match self.values {
+            _ if matches!(self.access, Access::Status(_)) => String::new(),
+            Values::Text | Values::Path => text(&value),
+            Values::Switch => get::<bool>(&value).to_string(),
+            Values::Whole { .. } => get::<u32>(&value).to_string(),
+            Values::Long => get::<u64>(&value).to_string(),
+            Values::Real { .. } => get::<f64>(&value).to_string(),
+            Values::Choice(_) => chosen(&value),
+            Values::Structure => String::new(),
+        }
+    }
+
+    fn changes_text(&self) -> &'static str {
+        match self.access {
+            Access::Setting { changes: When::Ready, .. } => "in READY",
+            Access::Setting { changes: When::NextBatch, .. } => "any time",
+            Access::Status(_) => "read only",
+        }
+    }
+}
+
+fn choices(value: &Value) -> Vec<String> {
+    let class = glib::EnumClass::with_type(value.type_());
+    class
+        .map(|class| class.values().iter().map(|choice| choice.nick().to_string()).collect())
+        .unwrap_or_default()
+}
+
+fn chosen(value: &Value) -> String {
+    glib::EnumValue::from_value(value).map(|(_, choice)| choice.nick().to_string()).unwrap_or_default()
+}
+
+/// The table of the README.
+pub fn markdown_table() -> String {
+    let mut table = String::from(
+        "| Property | Meaning | Values | Default | May change |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for property in &PROPERTIES {
+        let default = property.default_text();
+        let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
+        let (values, changes) = (property.values_text(), property.changes_text());
+        table +=
+            &format!("| `{}` | {} | {values} | {default} | {changes} |\n", property.name, property.blurb);
+    }
+    table
+}
+
+impl Settings {
+    /// The dtype in the engine's words.
+    pub fn dtype_name(&self) -> String {
+        nick(&self.dtype)
+    }
+
+    /// Whether frames go through the engine.
+    pub fn uses_engine(&self) -> bool {
+        self.enabled && (self.engine == EngineKind::Identity || self.parameters.edits())
+    }
+
+    /// Frames in a full batch, before an engine is there to be asked.
+    pub fn batch_frames(&self) -> usize {
+        (self.parameters.batch_size - 1) * self.parameters.keyframe_interval + 1
+    }
+}

@@ -1,0 +1,378 @@
+//! The element's own thread: it closes batches, talks to the engine and hands the results on.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use gst::{ClockTime, FlowError, ProgressType, prelude::*, subclass::prelude::*};
+
+use super::{
+    CAT, FlowVidFilter,
+    caps::{self, Format},
+    frames::Converter,
+    messages::{self, BatchReport},
+    settings::Settings,
+    stream::{InputFrame, Stale, Stream, Work},
+};
+use crate::engine::{self, EditedBatch, EditedFrame, Engine, EngineError, Frame, ModelRequest};
+
+/// The worker's own memory.
+pub struct Worker {
+    stream: Arc<Stream>,
+    element: glib::WeakRef<FlowVidFilter>,
+    request: ModelRequest,
+    engine: Option<Box<dyn Engine>>,
+    output: Option<Negotiated>,
+    generation: u64,
+    batches: u64,
+    /// A frame has left since the start or the last flush or event that resets.
+    shot_sent: bool,
+    told_of_nothing_to_do: bool,
+}
+
+/// What the source pad was told of.
+struct Negotiated {
+    input: Arc<Format>,
+    caps: gst::Caps,
+    converter: Converter,
+}
+
+/// Why a step was left.
+enum Leave {
+    /// There is other work to do.
+    Stale,
+    /// The user was told, and the flow ends.
+    Failed(FlowError),
+}
+
+impl From<Stale> for Leave {
+    fn from(_: Stale) -> Self {
+        Self::Stale
+    }
+}
+
+impl Worker {
+    /// For the stream that begins.
+    pub fn new(stream: Arc<Stream>, element: &FlowVidFilter, request: ModelRequest) -> Self {
+        Self {
+            stream,
+            element: element.downgrade(),
+            request,
+            engine: None,
+            output: None,
+            generation: 0,
+            batches: 0,
+            shot_sent: false,
+            told_of_nothing_to_do: false,
+        }
+    }
+
+    /// Works until the stream stops; `load_now`: the engine will be needed. No panic leaves, and whatever
+    /// happens nobody waits for the worker any longer.
+    pub fn run(mut self, load_now: bool) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.work(load_now)));
+        self.stream.worker_gone();
+        if let Err(panic) = outcome {
+            self.post_engine_error(&EngineError::Internal(panic_text(&*panic)));
+        }
+    }
+
+    fn work(&mut self, load_now: bool) {
+        if load_now {
+            self.end_flow_on_error(|worker| worker.open_engine());
+        }
+        loop {
+            match self.stream.next_work(self.generation) {
+                Work::Stop => return,
+                Work::Flushed(generation) => {
+                    self.generation = generation;
+                    self.reset();
+                }
+                Work::Reset => self.reset(),
+                Work::Caps(format) => self.end_flow_on_error(|worker| worker.caps(&format)),
+                Work::Frame(frame) => self.end_flow_on_error(|worker| worker.frame(*frame)),
+            }
+        }
+    }
+
+    fn end_flow_on_error(&mut self, step: impl FnOnce(&mut Self) -> Result<(), Leave>) {
+        if let Err(Leave::Failed(flow)) = step(self) {
+            self.stream.fail(flow);
+        }
+    }
+
+    fn reset(&mut self) {
+        self.shot_sent = false;
+        if let Some(engine) = &mut self.engine {
+            engine.reset();
+        }
+    }
+
+    /// Opens the engine unless it is open.
+    fn open_engine(&mut self) -> Result<(), Leave> {
+        if self.engine.is_some() {
+            return Ok(());
+        }
+        self.progress(ProgressType::Start, "loading the model");
+        match engine::open(&self.request, &self.stream.stop) {
+            Ok(engine) => {
+                let device = engine.device();
+                self.with_element(|element| element.imp().set_active_device(&device));
+                self.engine = Some(engine);
+                self.progress(ProgressType::Complete, &format!("model loaded on {device}"));
+                Ok(())
+            }
+            Err(EngineError::Cancelled) => {
+                self.progress(ProgressType::Canceled, "loading was stopped");
+                Err(Leave::Stale)
+            }
+            Err(error) => {
+                self.progress(ProgressType::Error, &error.to_string());
+                Err(self.report(&error))
+            }
+        }
+    }
+
+    // Negotiation.
+
+    fn caps(&mut self, format: &Arc<Format>) -> Result<(), Leave> {
+        let event = self.negotiate(format)?;
+        self.reset();
+        Ok(self.stream.finish_caps(self.generation, event)?)
+    }
+
+    /// Decides the output's format; the CAPS event, unless downstream knows it already.
+    fn negotiate(&mut self, format: &Arc<Format>) -> Result<Option<gst::Event>, Leave> {
+        let Some(element) = self.element.upgrade() else { return Err(Leave::Stale) };
+        let srcpad = &element.imp().srcpad;
+        srcpad.check_reconfigure();
+        let allowed = srcpad.peer_query_caps(None);
+        let chosen = caps::choose(format, &allowed).ok_or(()).and_then(|output| {
+            let converter = Converter::new(&format.info, &output.info).map_err(drop)?;
+            Ok((output, converter))
+        });
+        let Ok((output, converter)) = chosen else {
+            srcpad.mark_reconfigure();
+            return Err(self.not_negotiated(format, &allowed));
+        };
+        gst::info!(CAT, obj = element, "{} in, {} out", format.caps, output.caps);
+        let known = self.output.as_ref().is_some_and(|before| before.caps == output.caps);
+        let event = (!known).then(|| gst::event::Caps::new(&output.caps));
+        self.output = Some(Negotiated { input: format.clone(), caps: output.caps, converter });
+        Ok(event)
+    }
+
+    fn not_negotiated(&self, format: &Format, allowed: &gst::Caps) -> Leave {
+        if self.stream.flow() == Err(FlowError::Flushing) {
+            return Leave::Stale;
+        }
+        self.with_element(|element| {
+            gst::element_error!(
+                element,
+                gst::CoreError::Negotiation,
+                ("downstream takes no format that {} can become", format.info.format()),
+                ["{} in, {allowed} allowed", format.caps]
+            );
+        });
+        Leave::Failed(FlowError::NotNegotiated)
+    }
+
+    /// Negotiates again where downstream asked for it, or where a flush took the caps away.
+    fn keep_negotiated(&mut self, format: &Arc<Format>) -> Result<(), Leave> {
+        let asked = self.element.upgrade().is_some_and(|element| element.imp().srcpad.needs_reconfigure());
+        let known = self.output.as_ref().is_some_and(|output| output.input == *format);
+        if known && !asked {
+            return Ok(());
+        }
+        if let Some(event) = self.negotiate(format)? {
+            self.stream.insert_event(self.generation, event)?;
+        }
+        Ok(())
+    }
+
+    // Frames.
+
+    fn frame(&mut self, first: InputFrame) -> Result<(), Leave> {
+        self.keep_negotiated(&first.format)?;
+        if first.settings.uses_engine() { self.batch(&first.settings) } else { self.bypass(first) }
+    }
+
+    /// The frame at the head passes unchanged.
+    fn bypass(&mut self, frame: InputFrame) -> Result<(), Leave> {
+        if frame.settings.enabled && !std::mem::replace(&mut self.told_of_nothing_to_do, true) {
+            self.warn("nothing is asked for, so frames pass unchanged: set prompt or edited-frame");
+        }
+        if let Some(engine) = &mut self.engine {
+            engine.reset(); // what it remembers is from before these frames
+        }
+        self.send(frame, &UNCHANGED)?;
+        self.with_element(|element| element.imp().status.lock().bypassed += 1);
+        Ok(())
+    }
+
+    /// Closes the batch at the head, has it edited and sends it.
+    fn batch(&mut self, settings: &Settings) -> Result<(), Leave> {
+        self.open_engine()?;
+        let Some(engine) = &mut self.engine else { return Err(Leave::Stale) };
+        let wanted = engine.batch_frames(&settings.parameters).max(1);
+        if self.stream.make_room(wanted) {
+            self.post_latency();
+        }
+        let (frames, cancel) = self.stream.collect(self.generation, wanted)?;
+        let begun = Instant::now();
+        let pictures = self.pictures(&frames)?;
+        let edited = match self
+            .engine_guarded(|engine| engine.process(pictures, &settings.parameters, &cancel))
+        {
+            Ok(batch) if batch.frames.len() == frames.len() => batch,
+            Ok(batch) => {
+                let (wrong, right) = (batch.frames.len(), frames.len());
+                return Err(self.report(&EngineError::Internal(format!("{wrong} frames back for {right}"))));
+            }
+            Err(EngineError::Cancelled) if cancel.is_cancelled() => return Err(Leave::Stale),
+            Err(error) => return Err(self.report(&error)),
+        };
+        self.tell(&frames, &edited, begun.elapsed());
+        for (frame, edited) in frames.into_iter().zip(&edited.frames) {
+            self.send(frame, edited)?;
+        }
+        Ok(())
+    }
+
+    fn pictures(&mut self, frames: &[InputFrame]) -> Result<Vec<Frame>, Leave> {
+        let Some(output) = &mut self.output else { return Err(Leave::Stale) };
+        let pictures: Result<Vec<Frame>, glib::BoolError> = frames
+            .iter()
+            .map(|frame| {
+                Ok(Frame {
+                    picture: Arc::new(output.converter.picture(&frame.buffer)?),
+                    stream_time: frame.stream_time,
+                    starts_shot: frame.starts_shot,
+                })
+            })
+            .collect();
+        pictures.map_err(|error| self.report(&EngineError::Internal(error.to_string())))
+    }
+
+    /// Calls the engine; a panic of it becomes an error, and the engine is dropped.
+    fn engine_guarded(
+        &mut self,
+        call: impl FnOnce(&mut dyn Engine) -> Result<EditedBatch, EngineError>,
+    ) -> Result<EditedBatch, EngineError> {
+        let Some(engine) = &mut self.engine else { return Err(EngineError::Cancelled) };
+        catch_unwind(AssertUnwindSafe(|| call(engine.as_mut()))).unwrap_or_else(|panic| {
+            self.engine = None;
+            Err(EngineError::Internal(panic_text(&*panic)))
+        })
+    }
+
+    /// Sends the frame at the head as `edited` says.
+    fn send(&mut self, frame: InputFrame, edited: &EditedFrame) -> Result<(), Leave> {
+        let Some(output) = &mut self.output else { return Err(Leave::Stale) };
+        let cut = edited.starts_shot && self.shot_sent;
+        let key_unit = cut.then(|| force_key_unit(&frame));
+        let buffer = match &edited.picture {
+            Some(picture) => output.converter.edited(picture, &frame.buffer),
+            None => {
+                let InputFrame { buffer, .. } = frame;
+                output.converter.unchanged(buffer)
+            }
+        };
+        let buffer = buffer.map_err(|error| self.report(&EngineError::Internal(error.to_string())))?;
+        self.stream.finish_frame(self.generation, buffer, key_unit)?;
+        self.shot_sent = true;
+        Ok(())
+    }
+
+    // What the application hears.
+
+    fn tell(&mut self, frames: &[InputFrame], edited: &EditedBatch, wall: Duration) {
+        let keyframes = edited.frames.iter().filter(|frame| frame.keyframe).count();
+        let pts = |frame: Option<&InputFrame>| frame.and_then(|frame| frame.buffer.pts());
+        let report = BatchReport {
+            index: self.batches,
+            span: (pts(frames.first()), pts(frames.last())),
+            frames: (frames.len(), keyframes),
+            duration: self.stream.delay().frame.of(frames.len() as u64),
+            wall,
+            timings: &edited.timings,
+        };
+        self.batches += 1;
+        self.with_element(|element| {
+            messages::batch(element, &report);
+            let mut status = element.imp().status.lock();
+            status.batches += 1;
+            status.keyframes += keyframes as u64;
+        });
+        for warning in &edited.warnings {
+            self.warn(warning);
+        }
+        let wall = ClockTime::from_nseconds(wall.as_nanos() as u64);
+        if self.stream.record_processing(wall) {
+            self.post_latency();
+        }
+    }
+
+    fn with_element(&self, call: impl FnOnce(&FlowVidFilter)) {
+        if let Some(element) = self.element.upgrade() {
+            call(&element);
+        }
+    }
+
+    fn progress(&self, kind: ProgressType, text: &str) {
+        self.with_element(|element| messages::progress(element, kind, text));
+    }
+
+    fn post_latency(&self) {
+        self.with_element(messages::latency);
+    }
+
+    fn warn(&self, text: &str) {
+        self.with_element(|element| {
+            gst::element_warning!(element, gst::LibraryError::Settings, ("{text}"));
+        });
+    }
+
+    /// Tells the user of `error`; the flow is to end.
+    fn report(&self, error: &EngineError) -> Leave {
+        self.post_engine_error(error);
+        Leave::Failed(FlowError::Error)
+    }
+
+    fn post_engine_error(&self, error: &EngineError) {
+        self.with_element(|element| match error {
+            EngineError::OutOfMemory { .. } => {
+                gst::element_error!(element, gst::ResourceError::NoSpaceLeft, ("{error}"));
+            }
+            EngineError::Unavailable(_) => {
+                gst::element_error!(element, gst::LibraryError::Init, ("{error}"));
+            }
+            EngineError::Settings(_) => {
+                gst::element_error!(element, gst::LibraryError::Settings, ("{error}"));
+            }
+            EngineError::Internal(_) | EngineError::Cancelled => {
+                gst::element_error!(element, gst::LibraryError::Failed, ("{error}"));
+            }
+        });
+    }
+}
+
+/// What becomes of a frame that no engine saw.
+static UNCHANGED: EditedFrame = EditedFrame { picture: None, keyframe: false, starts_shot: false };
+
+/// Asks the encoder for a key unit where a new shot begins.
+fn force_key_unit(frame: &InputFrame) -> gst::Event {
+    gst_video::DownstreamForceKeyUnitEvent::builder()
+        .timestamp(frame.buffer.pts())
+        .stream_time(ClockTime::from_nseconds(frame.stream_time))
+        .running_time(frame.running_time)
+        .all_headers(true)
+        .build()
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic without a text".into())
+}
