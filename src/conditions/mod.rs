@@ -1,1 +1,7 @@
 //! What steers the diffusion: optical flow, warps, occlusion, edges; and where shots begin.
+
+pub mod canny;
+pub mod filters;
+pub mod lucas_kanade;
+pub mod occlusion;
+pub mod warp;

@@ -1,0 +1,127 @@
+//! Small image filters on `[n, c, H, W]`; borders are replicated.
+
+use tch::{Kind, Tensor};
+
+/// Gaussian blur, cut off at three sigma. `sigma` in pixels.
+pub fn gaussian(image: &Tensor, sigma: f64) -> Tensor {
+    let radius = (3.0 * sigma).ceil() as i64;
+    let weights: Vec<f64> = (-radius..=radius).map(|x| (-0.5 * (x as f64 / sigma).powi(2)).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let weights: Vec<f32> = weights.iter().map(|weight| (weight / total) as f32).collect();
+    separable(image, &weights, &weights)
+}
+
+/// Mean of a square window of odd `side`.
+pub fn mean(image: &Tensor, side: i64) -> Tensor {
+    let weights = vec![1.0 / side as f32; side as usize];
+    separable(image, &weights, &weights)
+}
+
+/// Horizontal and vertical derivative by Scharr's kernel, a pixel value per pixel.
+pub fn scharr(image: &Tensor) -> (Tensor, Tensor) {
+    let (difference, smooth) = ([-0.5, 0.0, 0.5], [3.0 / 16.0, 10.0 / 16.0, 3.0 / 16.0]);
+    (separable(image, &difference, &smooth), separable(image, &smooth, &difference))
+}
+
+/// Correlates rows with `horizontal`, then columns with `vertical`; both odd.
+fn separable(image: &Tensor, horizontal: &[f32], vertical: &[f32]) -> Tensor {
+    let [batch, channels, height, width] = image.size()[..] else {
+        unreachable!("an image is 4-dimensional")
+    };
+    let planes = image.reshape([batch * channels, 1, height, width]);
+    let (x, y) = (horizontal.len() as i64, vertical.len() as i64);
+    let padded = planes.replication_pad2d([x / 2, x / 2, y / 2, y / 2]);
+    let kernel =
+        |weights: &[f32]| Tensor::from_slice(weights).to_device(image.device()).to_kind(image.kind());
+    let rows =
+        padded.conv2d(&kernel(horizontal).view([1, 1, 1, x]), None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
+    let both = rows.conv2d(&kernel(vertical).view([1, 1, y, 1]), None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
+    both.view([batch, channels, height, width])
+}
+
+/// Median of each row of five, then of each column of five: close to the 5x5 median, at a tenth of its cost.
+pub fn median(image: &Tensor) -> Tensor {
+    median_along(&median_along(image, 3), 2)
+}
+
+fn median_along(image: &Tensor, dim: i64) -> Tensor {
+    let length = image.size()[dim as usize];
+    let pad = if dim == 3 { [2, 2, 0, 0] } else { [0, 0, 2, 2] };
+    let padded = image.replication_pad2d(pad);
+    let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(|offset| padded.narrow(dim, offset, length));
+    // The larger of the two pairs' minima and the smaller of their maxima enclose the median with c.
+    let low = a.minimum(&b).maximum(&d.minimum(&e));
+    let high = a.maximum(&b).minimum(&d.maximum(&e));
+    let (low, high) = (low.minimum(&high), low.maximum(&high));
+    low.maximum(&c).minimum(&high)
+}
+
+/// Largest value within an ellipse of diameter five.
+pub fn dilate(image: &Tensor) -> Tensor {
+    // OpenCV's 5x5 ellipse is the square without its four corners: rows of 1, 5, 5, 5, 1.
+    let block = image.max_pool2d([3, 5], [1, 1], [1, 2], [1, 1], false);
+    let column = image.max_pool2d([5, 1], [1, 1], [2, 0], [1, 1], false);
+    block.maximum(&column)
+}
+
+/// Rec. 601 luma of RGB, `[n, 1, H, W]`.
+pub fn luma(image: &Tensor) -> Tensor {
+    let weights = Tensor::from_slice(&[0.299f32, 0.587, 0.114]).to_device(image.device()).view([1, 3, 1, 1]);
+    (image * weights).sum_dim_intlist([1].as_slice(), true, Kind::Float)
+}
+
+/// `image` resized without aliasing; `size` is height and width of the result.
+pub fn resize(image: &Tensor, size: (i64, i64)) -> Tensor {
+    if image.size()[2..] == [size.0, size.1] {
+        return image.shallow_clone();
+    }
+    image.internal_upsample_bilinear2d_aa([size.0, size.1], false, None, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    fn noise() -> Tensor {
+        tch::manual_seed(2);
+        Tensor::rand([1, 2, 16, 24], (Kind::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn averages_keep_a_flat_picture_flat() {
+        let flat = noise().ones_like() * 0.3;
+        for filtered in [gaussian(&flat, 2.0), mean(&flat, 7), median(&flat)] {
+            assert!((filtered - &flat).abs().max().double_value(&[]) < 1e-6);
+        }
+    }
+
+    #[test]
+    fn scharr_measures_a_slope() {
+        let ramp =
+            Tensor::arange(24, (Kind::Float, Device::Cpu)).view([1, 1, 1, 24]).expand([1, 1, 16, 24], false);
+        let (x, y) = scharr(&(ramp * 0.25));
+        let inside =
+            |image: Tensor| image.narrow(2, 2, 12).narrow(3, 2, 20).mean(Kind::Float).double_value(&[]);
+        assert!((inside(x) - 0.25).abs() < 1e-5 && inside(y).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_median_of_five_is_the_third_of_the_sorted() {
+        let row = noise().narrow(1, 0, 1).narrow(2, 0, 1);
+        let found = median_along(&row, 3);
+        for x in 2..22 {
+            let mut window: Vec<f64> = (x - 2..=x + 2).map(|i| row.double_value(&[0, 0, 0, i])).collect();
+            window.sort_by(f64::total_cmp);
+            assert_eq!(found.double_value(&[0, 0, 0, x]), window[2]);
+        }
+    }
+
+    #[test]
+    fn a_point_dilates_to_an_ellipse() {
+        let point = Tensor::zeros([1, 1, 7, 7], (Kind::Float, Device::Cpu));
+        let _ = point.narrow(2, 3, 1).narrow(3, 3, 1).fill_(1.0);
+        assert_eq!(dilate(&point).sum(Kind::Float).double_value(&[]), 17.0);
+    }
+}
