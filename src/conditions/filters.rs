@@ -2,6 +2,8 @@
 
 use tch::{Kind, Tensor};
 
+use crate::torch::channels_last;
+
 /// Gaussian blur, cut off at three sigma. `sigma` in pixels.
 pub fn gaussian(image: &Tensor, sigma: f64) -> Tensor {
     let radius = (3.0 * sigma).ceil() as i64;
@@ -25,18 +27,26 @@ pub fn scharr(image: &Tensor) -> (Tensor, Tensor) {
 
 /// Correlates rows with `horizontal`, then columns with `vertical`; both odd.
 fn separable(image: &Tensor, horizontal: &[f32], vertical: &[f32]) -> Tensor {
-    let [batch, channels, height, width] = image.size()[..] else {
-        unreachable!("an image is 4-dimensional")
-    };
-    let planes = image.reshape([batch * channels, 1, height, width]);
+    let size = image.size();
+    let [batch, channels, height, width] = size[..] else { unreachable!("an image is 4-dimensional") };
+    let planes = batch * channels;
     let (x, y) = (horizontal.len() as i64, vertical.len() as i64);
-    let padded = planes.replication_pad2d([x / 2, x / 2, y / 2, y / 2]);
-    let kernel =
-        |weights: &[f32]| Tensor::from_slice(weights).to_device(image.device()).to_kind(image.kind());
-    let rows =
-        padded.conv2d(&kernel(horizontal).view([1, 1, 1, x]), None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
-    let both = rows.conv2d(&kernel(vertical).view([1, 1, y, 1]), None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
-    both.view([batch, channels, height, width])
+    let kernel = |weights: &[f32], shape: [i64; 4]| {
+        let weights = Tensor::from_slice(weights).to_device(image.device()).to_kind(image.kind());
+        weights.view(shape).expand([planes, -1, -1, -1], false).contiguous()
+    };
+    // Depthwise in channels-last: on a CPU 20 times faster than one channel at a time.
+    let padded = channels_last(&image.reshape([1, planes, height, width])).replication_pad2d([
+        x / 2,
+        x / 2,
+        y / 2,
+        y / 2,
+    ]);
+    let correlate = |planar: &Tensor, kernel: &Tensor| {
+        planar.conv2d(kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], planes)
+    };
+    let rows = correlate(&padded, &kernel(horizontal, [1, 1, 1, x]));
+    correlate(&rows, &kernel(vertical, [1, 1, y, 1])).contiguous().view(size.as_slice())
 }
 
 /// Median of each row of five, then of each column of five: close to the 5x5 median, at a tenth of its cost.

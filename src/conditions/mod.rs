@@ -2,6 +2,8 @@
 
 pub mod canny;
 pub mod filters;
+pub mod flow;
+pub mod gmflow;
 pub mod lucas_kanade;
 pub mod occlusion;
 pub mod warp;
