@@ -21,6 +21,7 @@ demo: setup ## Turn a clip into a styled one (PROMPT="…" CLIP=file OUT=file ED
 test: setup ## Run every test: units, parity with the references, engine, element, the README's commands
 	G_DEBUG=fatal_warnings $(TESTS) --locked
 	cargo test --locked --quiet --doc
+	.deps/venv/bin/python tests/model_import.py
 	@scripts/readme_commands.sh
 
 check: ## Check format, spelling, lints and licences, and run the tests that need no torch
