@@ -78,6 +78,6 @@ check_files() {
 check_tools
 check_libtorch
 check_registration
-check_files model "$root/models" nano/model_index.json
+check_files model "$root/models" nano/model_index.json gmflow/manifest.json rife/manifest.json
 check_files clip "$clips" bigbuckbunny.mp4 bikes.mp4 carphone_pristine.mp4
 exit "$missing"

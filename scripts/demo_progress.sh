@@ -1,0 +1,49 @@
+# Sourced by demo.sh: progress and time left, from the message that flowvidfilter posts for each batch.
+# shellcheck shell=bash
+
+# progress_line DONE FRAMES STARTED
+progress_line() {
+    local elapsed=$((SECONDS - $3))
+    if [ "$1" = 0 ]; then
+        printf '  first batch of %d frames: %d s so far' "$2" "$elapsed"
+    else
+        printf '  %d of %d frames (%d %%), %d s, about %d s left' \
+            "$1" "$2" "$((100 * $1 / $2))" "$elapsed" "$((elapsed * ($2 - $1) / $1))"
+    fi
+}
+
+# On a terminal one line that is drawn anew; elsewhere a line when something has changed.
+draw() {
+    if [ -t 1 ]; then
+        printf '\r\033[K%s' "$1"
+    else
+        printf '%s\n' "$1"
+    fi
+}
+
+# A line that stays.
+note() {
+    [ ! -t 1 ] || printf '\r\033[K'
+    printf '%s\n' "$1"
+}
+
+# What the user is to see of gst-launch's output while it runs: warnings and the loading of the model.
+passes() { [[ $1 == "WARNING: from element "* || $1 == "Progress: "* ]]; }
+
+# show_progress FRAMES: reads gst-launch -m from standard input.
+show_progress() {
+    local frames=$1 done=0 started=$SECONDS line state=0
+    while [ "$state" = 0 ] || [ "$state" -gt 128 ]; do
+        state=0
+        IFS= read -r -t 1 line || state=$?
+        if [ "$state" = 0 ] && [[ $line =~ \(element\):\ flowvid-batch.*\ frames=\(uint\)([0-9]+) ]]; then
+            done=$((done + BASH_REMATCH[1]))
+            draw "$(progress_line "$done" "$frames" "$started")"
+        elif [ "$state" = 0 ] && passes "$line"; then
+            note "  ${line#*: }"
+        elif [ "$state" -gt 128 ] && [ -t 1 ]; then
+            draw "$(progress_line "$done" "$frames" "$started")"
+        fi
+    done
+    [ ! -t 1 ] || printf '\n'
+}
