@@ -32,11 +32,15 @@ check_input() {
         "EDITED=file names a picture: the clip's first frame, edited"
 }
 
+# Never a device or a folder: a failed run removes what it left.
+can_write() {
+    if [ -e "$out" ]; then [ -f "$out" ] && [ -w "$out" ]; else mkdir -p "$(dirname "$out")" && [ -w "$(dirname "$out")" ]; fi
+} 2>/dev/null
+
 check_output() {
     [ "$(realpath -m "$out")" != "$(realpath -m "$clip")" ] || fail "OUT and CLIP are one file, $out"
     [ "$out" != "$sheet" ] || fail "OUT=$out is the name of the contact sheet" "OUT names a file that ends in .mp4"
-    { [ -f "$out" ] || [ ! -e "$out" ]; } && { mkdir -p "$(dirname "$out")" && : >"$out"; } 2>/dev/null ||
-        fail "$out cannot be written" "OUT=file names the mp4 to write, in a folder where you may write"
+    can_write || fail "$out cannot be written" "OUT=file names the mp4 to write, in a folder where you may write"
 }
 
 # A value as gst-launch reads it, whatever it holds.
@@ -52,7 +56,7 @@ compose_pipeline() {
     [ -z "$edited" ] || filter+=("edited-frame=$(quoted "$edited")")
     read -r -a more <<<"${PROPERTIES:-}"
     local from=(decodebin) to=(mp4mux)
-    if [ "$audio_seconds" != none ]; then
+    if [ "${source[audio_seconds]}" != none ]; then
         from+=(name=clip)
         to+=(name=file)
         # As long as a batch is being edited, its sound waits.
@@ -76,33 +80,36 @@ as_typed() {
 }
 
 run_pipeline() {
-    "${launch[@]:0:1}" -m "${launch[@]:1}" </dev/null 2>&1 | tee "$log" | show_progress "$frames" && return
+    "${launch[@]:0:1}" -m "${launch[@]:1}" </dev/null 2>&1 | tee "$log" | show_progress "${source[frames]}" && return
     rm -f "$out"
     local reason
     reason=$(sed -n 's/^ERROR: from element [^ ]*: //p; s/^WARNING: erroneous pipeline: //p' "$log" | head -n 1)
     fail "${reason:-the pipeline failed}" "everything it said: $log"
 }
 
-# Reads name=value lines of clip_facts into variables of these names, after a prefix.
+# read_facts CLIP ARRAY: what clip_facts tells of a clip, into an associative array.
 read_facts() {
-    local name value
-    while IFS='=' read -r name value; do declare -g "$1$name=$value"; done < <(cat)
+    local -n facts=$2
+    local lines name value
+    lines=$(tool clip_facts "$1")
+    # shellcheck disable=SC2004,SC2034 # facts is another name of the array that the caller named
+    while IFS='=' read -r name value; do facts[$name]=$value; done <<<"$lines"
 }
 
 check_result() {
-    local facts
-    facts=$(tool clip_facts "$out")
-    read_facts result_ <<<"$facts"
-    [ "$result_frames" = "$frames" ] || fail "$out has $result_frames frames, the clip has $frames" "the pipeline's log: $log"
+    local -A result=()
+    read_facts "$out" result
+    [ "${result[frames]}" = "${source[frames]}" ] ||
+        fail "$out has ${result[frames]} frames, the clip has ${source[frames]}" "the pipeline's log: $log"
 }
 
 check_input
-facts=$(tool clip_facts "$clip")
-read_facts '' <<<"$facts"
+declare -A source=()
+read_facts "$clip" source
 check_output
 use_plugin
 compose_pipeline
-say "$clip: $frames frames of ${width}x$height, $video_seconds s"
+say "$clip: ${source[frames]} frames of ${source[width]}x${source[height]}, ${source[video_seconds]} s"
 say "$(as_typed "${launch[@]}")"
 start=${EPOCHREALTIME/./}
 run_pipeline
@@ -112,7 +119,7 @@ tool contact_sheet "$clip" "$out" "$sheet"
 say
 say "video          $out"
 say "contact sheet  $sheet (the clip above, the result below)"
-awk -v frames="$frames" -v time="$microseconds" \
+awk -v frames="${source[frames]}" -v time="$microseconds" \
     'BEGIN { printf "%d frames in %.1f s: %.2f frames per second\n", frames, time / 1e6, frames * 1e6 / time }'
 say "another look:  make demo PROMPT=\"an ink drawing\""
 rm -f "$log"
