@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Copies the plugin to GStreamer's plugin folder (or PREFIX/lib/gstreamer-1.0), and what it needs beside it:
-#   libgstflowvid.so   flowvid/models/   flowvid/lib/ (libtorch, found by the plugin's relative run path)
+# Copies the plugin to GStreamer's plugin folder (or PREFIX/lib/gstreamer-1.0), and what it needs to go with it:
+#   gstreamer-1.0/libgstflowvid.so   gstreamer-1.0/flowvid/models/
+#   flowvid/lib/                     libtorch, found by the plugin's relative run path
 # DESTDIR is put before every path, for packagers.
 
 . "$(dirname "$0")/lib.sh"
@@ -40,12 +41,16 @@ with_cuda=false
 closure_of libtorch_cuda.so | grep -v libcuda.so | grep -q 'not found' || with_cuda=true
 cpu_closure=$(closure_of libtorch_cpu.so)$'\n'libtorch_cpu.so
 
-mkdir -p "$target/flowvid/lib" "$target/flowvid/models" 2>/dev/null && [ -w "$target" ] ||
+libraries=$(dirname "$target")/flowvid/lib
+mkdir -p "$libraries" "$target/flowvid/models" 2>/dev/null && [ -w "$target" ] && [ -w "$libraries" ] ||
     fail "$target cannot be written" "as root: make install; or somewhere of your own: make install PREFIX=\$HOME/.local"
 install -m 755 "$plugin_dir/libgstflowvid.so" "$target"
+strip --strip-debug "$target/libgstflowvid.so"
 cp -rL "$root/models/." "$target/flowvid/models"
-copy_libraries "$target/flowvid/lib"
-say "installed in $target: $(du -sh "$target/flowvid" | cut -f 1) of models and libraries beside the plugin"
+copy_libraries "$libraries"
+say "plugin    $target/libgstflowvid.so"
+say "models    $target/flowvid/models ($(du -shc "$target/flowvid/models" | sed -n '$s/\t.*//p'))"
+say "libtorch  $libraries ($(du -shc "$libraries" | sed -n '$s/\t.*//p'))"
 if [ -n "${PREFIX:-}" ]; then
     say "GStreamer looks there with GST_PLUGIN_PATH=$target"
 fi
