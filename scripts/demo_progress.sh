@@ -5,7 +5,9 @@
 progress_line() {
     local elapsed=$((SECONDS - $3))
     if [ "$1" = 0 ]; then
-        printf '  first batch of %d frames: %d s so far' "$2" "$elapsed"
+        printf '  first batch of %d frames, %d s so far' "$2" "$elapsed"
+    elif [ "$1" -ge "$2" ]; then
+        printf '  all %d frames edited in %d s, writing the video' "$2" "$elapsed"
     else
         printf '  %d of %d frames (%d %%), %d s, about %d s left' \
             "$1" "$2" "$((100 * $1 / $2))" "$elapsed" "$((elapsed * ($2 - $1) / $1))"

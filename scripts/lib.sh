@@ -43,7 +43,7 @@ logged() {
     if "$@" >"$log" 2>&1 </dev/null; then
         say "  done in $((SECONDS - start)) s"
     else
-        tail -n 12 "$log" >&2
+        tail -n 3 "$log" >&2
         warn "  the whole log: $log"
         return 1
     fi

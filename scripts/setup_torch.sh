@@ -27,7 +27,7 @@ make_venv() {
 
 # install_wheel ROUTE
 install_wheel() {
-    local -A cost=([cpu]="544 MB to fetch, 1.3 GB on disk, under a minute" [cuda]="2.5 GB to fetch, 4.5 GB on disk, some minutes")
+    local -A cost=([cpu]="544 MB to fetch, 1.3 GB on disk, under a minute" [cuda]="2.4 GB to fetch, 3.9 GB on disk, a minute or more")
     make_venv
     logged torch "Installing libtorch $torch_version, $1 (${cost[$1]})" \
         pinned_pip install "torch-$1.txt" --no-compile --no-cache-dir ||
@@ -40,7 +40,8 @@ install_wheel() {
 
 # link_own FOLDER
 link_own() {
-    [ -d "$1" ] || fail "LIBTORCH=$1 is no folder" "it is the folder that holds libtorch's include/ and lib/"
+    [ "$(libtorch_version "$1")" = "$torch_version" ] ||
+        fail "LIBTORCH=$1 does not hold libtorch $torch_version" "it names the folder that has libtorch's include/ and lib/"
     [ -x "$venv/bin/python" ] || make_venv
     ln -sfn "$1" "$deps/libtorch"
 }
@@ -64,6 +65,6 @@ install_libtorch() {
     fi
     has_libtorch ||
         fail "libtorch $torch_version is needed, and $(realpath "$deps/libtorch") does not hold it" \
-            "make setup TORCH=cpu (or cuda) installs it; LIBTORCH=FOLDER must name a libtorch $torch_version"
+            "make clean-deps, then make setup"
     mark_done torch "$key"
 }
