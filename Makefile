@@ -21,6 +21,7 @@ demo: setup ## Turn a clip into a styled one (PROMPT="…" CLIP=file OUT=file ED
 test: setup ## Run every test: units, parity with the references, engine, element, the README's commands
 	G_DEBUG=fatal_warnings $(TESTS) --locked
 	cargo test --locked --quiet --doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps
 	.deps/venv/bin/python tests/model_import.py
 	@scripts/readme_commands.sh
 
