@@ -1,1 +1,35 @@
 //! Diffusion networks and schedulers, with diffusers' names for modules, options and weights.
+
+mod attention;
+mod blocks;
+mod config;
+mod controlnet;
+mod embeddings;
+mod encoder;
+mod keyframes;
+mod layers;
+mod model;
+mod model_configs;
+mod noise;
+mod preconditioning;
+mod resnet;
+mod schedulers;
+mod text_encoder;
+mod tokenizer;
+mod unet;
+mod vae;
+
+pub use config::{
+    Activation, BlocksConfig, DownBlockType, KeyframeAttention, MidBlockType, Off, PerBlock, TimeScaleShift,
+    UpBlockType,
+};
+pub use controlnet::{ControlNetConfig, ControlNetModel, ControlNetResiduals};
+pub use keyframes::KeyframeMemory;
+pub use model::{Denoised, DiffusionModel, LatentConditions, PictureConditions};
+pub use noise::noise;
+pub use preconditioning::{Preconditioned, Preconditioning};
+pub use schedulers::{BetaSchedule, DdimConfig, DdimScheduler, NoiseLevel, PredictionType, TimestepSpacing};
+pub use text_encoder::{ClipTextConfig, ClipTextModel};
+pub use tokenizer::Tokenizer;
+pub use unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel, UNetConfig};
+pub use vae::{PatchAutoencoder, PatchAutoencoderConfig};

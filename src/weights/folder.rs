@@ -55,7 +55,7 @@ impl ModelFolder {
 
     /// Whether the model brings this component.
     pub fn has(&self, component: &str) -> bool {
-        self.0.join(component).join("config.json").is_file()
+        config_file(&self.0.join(component)).is_file()
     }
 
     /// The component's folder, after following a pointer to a shared one (`"shared": "../../gmflow"`).
@@ -64,7 +64,7 @@ impl ModelFolder {
     /// [`WeightsError::NoComponent`], [`WeightsError::Unreadable`].
     pub fn component(&self, name: &str) -> Result<Component, WeightsError> {
         let folder = self.0.join(name);
-        if !folder.join("config.json").is_file() {
+        if !config_file(&folder).is_file() {
             return Err(WeightsError::NoComponent { folder: self.0.clone(), component: name.into() });
         }
         Component::open(folder)
@@ -77,11 +77,11 @@ impl Component {
     /// # Errors
     /// [`WeightsError::Unreadable`], also where a pointer leads nowhere.
     pub fn open(folder: PathBuf) -> Result<Self, WeightsError> {
-        let config = read_json(&folder.join("config.json"))?;
+        let config = read_json(&config_file(&folder))?;
         match config.get(SHARED_FOLDER_KEY).and_then(|shared| shared.as_str()) {
             Some(shared) => {
                 let folder = folder.join(shared);
-                let config = read_json(&folder.join("config.json"))?;
+                let config = read_json(&config_file(&folder))?;
                 Ok(Self { folder, config })
             }
             None => Ok(Self { folder, config }),
@@ -99,7 +99,7 @@ impl Component {
     /// [`WeightsError::Unreadable`] names the field.
     pub fn config<C: DeserializeOwned>(&self) -> Result<C, WeightsError> {
         serde_json::from_value(self.config.clone())
-            .map_err(|error| unreadable(&self.folder.join("config.json"), &error))
+            .map_err(|error| unreadable(&config_file(&self.folder), &error))
     }
 }
 
@@ -119,7 +119,17 @@ pub fn search_path(plugin_folder: Option<&Path>) -> Vec<PathBuf> {
     places
 }
 
-fn read_json(file: &Path) -> Result<serde_json::Value, WeightsError> {
+/// diffusers calls a scheduler's config by another name than a network's.
+fn config_file(folder: &Path) -> PathBuf {
+    let scheduler = folder.join("scheduler_config.json");
+    if scheduler.is_file() { scheduler } else { folder.join("config.json") }
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// [`WeightsError::Unreadable`] tells why.
+pub(crate) fn read_json(file: &Path) -> Result<serde_json::Value, WeightsError> {
     let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     serde_json::from_str(&text).map_err(|error| unreadable(file, &error))
 }

@@ -1,13 +1,19 @@
 //! The one way from a component's folder to a network.
 
+use std::path::{Path as FilePath, PathBuf};
+
 use serde::de::DeserializeOwned;
 use tch::nn::{Path, VarStore};
 
 use super::{Component, WeightsError, copy_into};
 use crate::torch::Placement;
 
-/// diffusers' name for a component's weights.
-const WEIGHTS_FILE: &str = "diffusion_pytorch_model.safetensors";
+/// A component's weights: diffusers and transformers name the file differently, and text encoders are
+/// transformers'.
+pub fn weights_file(folder: &FilePath) -> PathBuf {
+    let is_text_encoder = folder.file_name().is_some_and(|name| name == "text_encoder");
+    folder.join(if is_text_encoder { "model.safetensors" } else { "diffusion_pytorch_model.safetensors" })
+}
 
 /// Builds a network from `component`'s config, fills it with the component's weights and freezes it.
 ///
@@ -24,7 +30,7 @@ pub fn load<C: DeserializeOwned, M>(
     let mut store = VarStore::new(placement.device);
     let network = new(&store.root(), &config);
     store.set_kind(placement.kind);
-    copy_into(&mut store, &component.folder.join(WEIGHTS_FILE))?;
+    copy_into(&mut store, &weights_file(&component.folder))?;
     store.freeze();
     Ok(network)
 }

@@ -2,10 +2,13 @@
 
 mod folder;
 mod load;
+mod save;
 mod store;
 
+pub(crate) use folder::read_json;
 pub use folder::{Component, ModelFolder, search_path};
-pub use load::load;
+pub use load::{load, weights_file};
+pub use save::save;
 pub use store::{Report, copy_into};
 
 use std::path::PathBuf;
@@ -30,7 +33,7 @@ pub enum WeightsError {
         /// Its name in the diffusers layout.
         component: String,
     },
-    /// A file could not be read.
+    /// A file could not be read or written.
     #[error("{file}: {cause}")]
     Unreadable {
         /// Which file.

@@ -1,0 +1,291 @@
+//! The networks of a model folder together: what the engine samples with and what the trainer trains.
+//!
+//! A training step, with `clips` batches of `keyframes` each (`n = clips * keyframes`, in time order):
+//! ```no_run
+//! # use gstflowvid::diffusion::{DiffusionModel, KeyframeMemory, PictureConditions};
+//! # use tch::Tensor;
+//! # fn step(model: &DiffusionModel, pictures: &PictureConditions, edited: &Tensor, prompts: &[&str],
+//! #         timesteps: &Tensor, keyframes: i64) -> Tensor {
+//! let conditions = model.encode_conditions(pictures);
+//! let text = model.encode_prompts(prompts); // one prompt a sample
+//! let original = model.encode_pictures(edited);
+//! let noise = original.randn_like();
+//! let sample = model.scheduler().add_noise(&original, &noise, timesteps); // [n], equal within a batch
+//! let memory = &mut KeyframeMemory::new(keyframes);
+//! let denoised = model.denoise(&sample, timesteps, &text, &conditions, memory);
+//! // either the v-prediction against the scheduler's velocity ...
+//! let v_loss = (denoised.model_output() - model.scheduler().velocity(&original, &noise, timesteps)).square();
+//! // ... or, weighing visible pixels and holes alike, the network's own output against its target
+//! let loss = (&denoised.output - denoised.target(&original, &noise).unwrap()).square().mean(tch::Kind::Float);
+//! # drop(v_loss); loss
+//! # }
+//! ```
+
+use std::path::Path as FilePath;
+
+use tch::{
+    Device, Kind, Tensor,
+    nn::{Path, VarStore},
+};
+
+use super::{
+    controlnet::ControlNetModel,
+    keyframes::KeyframeMemory,
+    model_configs::ModelConfigs,
+    preconditioning::Preconditioned,
+    schedulers::DdimScheduler,
+    text_encoder::ClipTextModel,
+    tokenizer::Tokenizer,
+    unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel},
+    vae::PatchAutoencoder,
+};
+use crate::{
+    torch::{Placement, channels_last},
+    weights::{self, ModelFolder, WeightsError, weights_file},
+};
+
+/// The components that hold weights, by their folders' names.
+const COMPONENTS: [&str; 4] = ["unet", "controlnet", "vae", "text_encoder"];
+
+/// Text encoder, UNet, ControlNet, autoencoder, tokenizer and scheduler of one model.
+#[derive(Debug)]
+pub struct DiffusionModel {
+    text_encoder: ClipTextModel,
+    tokenizer: Tokenizer,
+    unet: UNet2DConditionModel,
+    controlnet: Option<ControlNetModel>,
+    vae: PatchAutoencoder,
+    scheduler: DdimScheduler,
+    flowvid: FlowVidConfig,
+    placement: Placement,
+}
+
+/// What steers keyframes, as pictures; `n` keyframes of `H` x `W` pixels, multiples of 16.
+#[derive(Debug)]
+pub struct PictureConditions {
+    /// What the warped edits and the proposal tell of each keyframe: `[n, 3, H, W]`, 0..1.
+    pub composite: Tensor,
+    /// How far to trust it: `[n, 1, H, W]`, 1 = the warped edit is seen there, 0 = it is the proposal.
+    pub confidence: Tensor,
+    /// The first edited frame, `[n, 3, H, W]` or, the same for all, `[1, 3, H, W]`, 0..1.
+    pub first: Tensor,
+    /// The spatial condition, `[n, 3, H, W]`, 0..1.
+    pub condition: Tensor,
+}
+
+/// [`PictureConditions`] as the networks take them: all that does not change from step to step.
+#[derive(Debug)]
+pub struct LatentConditions {
+    /// `[n, latent_channels, h, w]`
+    composite: Tensor,
+    /// `[n, 1, h, w]`
+    confidence: Tensor,
+    /// Concatenated after the sample: `[n, c, h, w]`, `None` for an image model.
+    channels: Option<Tensor>,
+    /// ControlNet's embedded condition: `[n, block_out_channels[0], h, w]`.
+    embedding: Option<Tensor>,
+}
+
+impl LatentConditions {
+    /// Keyframes `start..start + length`.
+    pub fn narrow(&self, start: i64, length: i64) -> Self {
+        let part = |tensor: &Tensor| tensor.narrow(0, start, length);
+        Self {
+            composite: part(&self.composite),
+            confidence: part(&self.confidence),
+            channels: self.channels.as_ref().map(part),
+            embedding: self.embedding.as_ref().map(part),
+        }
+    }
+}
+
+/// What the networks answered for one denoising step.
+#[derive(Debug)]
+pub struct Denoised {
+    /// The UNet's own output, `[n, latent_channels, h, w]`, f32.
+    pub output: Tensor,
+    preconditioned: Option<Preconditioned>,
+}
+
+impl Denoised {
+    /// What the scheduler is given: its `prediction_type`.
+    pub fn model_output(&self) -> Tensor {
+        match &self.preconditioned {
+            Some(preconditioned) => preconditioned.velocity(&self.output),
+            None => self.output.shallow_clone(),
+        }
+    }
+
+    /// What [`output`](Self::output) should have been; `None` for a model without a prior.
+    pub fn target(&self, original: &Tensor, noise: &Tensor) -> Option<Tensor> {
+        self.preconditioned.as_ref().map(|preconditioned| preconditioned.target(original, noise))
+    }
+}
+
+impl DiffusionModel {
+    /// New, untrained networks of the folder's configs on `vs`, under `unet`, `controlnet`, `vae` and
+    /// `text_encoder`. Untrained, they answer zero: with a prior, the composite comes back.
+    ///
+    /// # Errors
+    /// [`WeightsError`] where the folder's configs are unreadable or do not fit together.
+    pub fn new(vs: &Path, folder: &ModelFolder) -> Result<Self, WeightsError> {
+        let configs = ModelConfigs::read(folder)?;
+        Ok(Self {
+            text_encoder: ClipTextModel::new(&(vs / "text_encoder"), &configs.text_encoder),
+            unet: UNet2DConditionModel::new(&(vs / "unet"), &configs.unet),
+            controlnet: configs
+                .controlnet
+                .as_ref()
+                .map(|config| ControlNetModel::new(&(vs / "controlnet"), config)),
+            vae: PatchAutoencoder::new(&(vs / "vae"), &configs.vae),
+            tokenizer: configs.tokenizer,
+            scheduler: DdimScheduler::new(&configs.scheduler),
+            flowvid: configs.unet.flowvid,
+            placement: Placement { device: vs.device(), kind: vs.kind() },
+        })
+    }
+
+    /// The folder's networks with the folder's weights.
+    ///
+    /// # Errors
+    /// See [`WeightsError`].
+    pub fn load(folder: &ModelFolder, placement: Placement) -> Result<Self, WeightsError> {
+        let configs = ModelConfigs::read(folder)?;
+        let component = |name| folder.component(name);
+        let controlnet = configs.controlnet.as_ref().map(|_| {
+            let component = component("controlnet")?;
+            weights::load(&component, placement, ControlNetModel::new)
+        });
+        Ok(Self {
+            text_encoder: weights::load(&component("text_encoder")?, placement, ClipTextModel::new)?,
+            unet: weights::load(&component("unet")?, placement, UNet2DConditionModel::new)?,
+            controlnet: controlnet.transpose()?,
+            vae: weights::load(&component("vae")?, placement, PatchAutoencoder::new)?,
+            tokenizer: configs.tokenizer,
+            scheduler: DdimScheduler::new(&configs.scheduler),
+            flowvid: configs.unet.flowvid,
+            placement,
+        })
+    }
+
+    /// Writes the weights of a model that was made by [`new`](Self::new) on `store`'s root into the model
+    /// folder `folder`, as `kind`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`] names the file that could not be written.
+    pub fn save(store: &VarStore, folder: &FilePath, kind: Kind) -> Result<(), WeightsError> {
+        let variables = store.variables();
+        for component in COMPONENTS {
+            let prefix = format!("{component}.");
+            let own = |(key, tensor): (&String, &Tensor)| {
+                key.strip_prefix(&prefix).map(|key| (key.to_owned(), tensor.shallow_clone()))
+            };
+            let tensors: Vec<_> = variables.iter().filter_map(own).collect();
+            if !tensors.is_empty() {
+                weights::save(&tensors, &weights_file(&folder.join(component)), kind)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The noise schedule.
+    pub fn scheduler(&self) -> &DdimScheduler {
+        &self.scheduler
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Where and in which precision the networks run.
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// `[prompts, tokens, cross_attention_dim]`
+    pub fn encode_prompts(&self, prompts: &[&str]) -> Tensor {
+        let tokens: Vec<i64> = prompts.iter().flat_map(|prompt| self.tokenizer.encode(prompt)).collect();
+        let input_ids = Tensor::from_slice(&tokens).view([prompts.len() as i64, -1]);
+        self.text_encoder.forward(&input_ids.to_device(self.placement.device))
+    }
+
+    /// - `pictures`: `[n, 3, H, W]`, 0..1
+    /// - returns latents, `[n, latent_channels, h, w]`, f32
+    pub fn encode_pictures(&self, pictures: &Tensor) -> Tensor {
+        self.vae.encode(pictures).to_kind(Kind::Float)
+    }
+
+    /// - `latents`: `[n, latent_channels, h, w]`
+    /// - returns `[n, 3, H, W]`, f32, 0..1
+    pub fn decode_latents(&self, latents: &Tensor) -> Tensor {
+        self.vae.decode(latents).to_kind(Kind::Float).clamp(0.0, 1.0)
+    }
+
+    /// Encodes what steers the keyframes, once for all steps. All tensors on the model's device.
+    pub fn encode_conditions(&self, pictures: &PictureConditions) -> LatentConditions {
+        let composite = self.encode_pictures(&pictures.composite); // [n, latent_channels, h, w]
+        // any pixel that is not trusted makes its latent not trusted (method of Rerender and FRESCO)
+        let factor = [self.vae.scale_factor(); 2];
+        let confidence = pictures.confidence.to_kind(Kind::Float);
+        let confidence = -(-confidence).max_pool2d(factor, factor, [0, 0], [1, 1], false); // [n, 1, h, w]
+        let first = || self.encode_pictures(&pictures.first).expand_as(&composite);
+        let channels: Vec<Tensor> = self
+            .flowvid
+            .conditions
+            .iter()
+            .map(|condition| match condition {
+                ChannelCondition::Composite => composite.shallow_clone(),
+                ChannelCondition::First => first(),
+                ChannelCondition::Confidence => confidence.shallow_clone(),
+            })
+            .collect();
+        let embedding = self
+            .controlnet
+            .as_ref()
+            .map(|controlnet| controlnet.embed_condition(&self.network_input(&pictures.condition)));
+        LatentConditions {
+            channels: (!channels.is_empty()).then(|| Tensor::cat(&channels, 1)),
+            composite,
+            confidence,
+            embedding,
+        }
+    }
+
+    /// One call of the networks.
+    ///
+    /// - `sample`: noisy latents, `[n, latent_channels, h, w]`, f32
+    /// - `timesteps`: `[n]`, i64
+    /// - `encoder_hidden_states`: `[n, tokens, cross_attention_dim]`, from [`encode_prompts`](Self::encode_prompts)
+    pub fn denoise(
+        &self,
+        sample: &Tensor,
+        timesteps: &Tensor,
+        encoder_hidden_states: &Tensor,
+        conditions: &LatentConditions,
+        memory: &mut KeyframeMemory,
+    ) -> Denoised {
+        let LatentConditions { composite, confidence, channels, embedding } = conditions;
+        let preconditioned = self
+            .flowvid
+            .prior
+            .map(|prior| prior.at(sample, composite, confidence, &self.scheduler.noise_level(timesteps)));
+        let own = preconditioned.as_ref().map_or_else(|| sample.shallow_clone(), Preconditioned::input);
+        let input = match channels {
+            Some(channels) => Tensor::cat(&[&own, channels], 1),
+            None => own,
+        };
+        let input = self.network_input(&input);
+        let residuals = self.controlnet.as_ref().zip(embedding.as_ref()).map(|(controlnet, embedding)| {
+            controlnet.forward(&input, timesteps, encoder_hidden_states, embedding, 1.0)
+        });
+        let output = self.unet.forward(&input, timesteps, encoder_hidden_states, residuals.as_ref(), memory);
+        Denoised { output: output.to_kind(Kind::Float), preconditioned }
+    }
+
+    /// In the networks' precision, and on a CPU with channels last.
+    fn network_input(&self, tensor: &Tensor) -> Tensor {
+        let tensor = tensor.to_kind(self.placement.kind);
+        if self.placement.device == Device::Cpu { channels_last(&tensor) } else { tensor }
+    }
+}

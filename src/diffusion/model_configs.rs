@@ -1,0 +1,87 @@
+//! The configs of a model folder's diffusion, read together and checked against each other.
+
+use super::{
+    controlnet::ControlNetConfig,
+    schedulers::{DdimConfig, PredictionType},
+    text_encoder::ClipTextConfig,
+    tokenizer::Tokenizer,
+    unet::{ChannelCondition, UNetConfig},
+    vae::PatchAutoencoderConfig,
+};
+use crate::weights::{Component, ModelFolder, WeightsError};
+
+/// The configs of all components that the diffusion needs.
+#[derive(Debug)]
+pub(super) struct ModelConfigs {
+    pub unet: UNetConfig,
+    pub controlnet: Option<ControlNetConfig>,
+    pub vae: PatchAutoencoderConfig,
+    pub text_encoder: ClipTextConfig,
+    pub scheduler: DdimConfig,
+    pub tokenizer: Tokenizer,
+}
+
+impl ModelConfigs {
+    pub fn read(folder: &ModelFolder) -> Result<Self, WeightsError> {
+        let unet = of_class(folder, "unet", "UNet2DConditionModel")?;
+        let controlnet = || of_class(folder, "controlnet", "ControlNetModel")?.config();
+        let configs = Self {
+            unet: unet.config()?,
+            controlnet: folder.has("controlnet").then(controlnet).transpose()?,
+            vae: of_class(folder, "vae", "PatchAutoencoder")?.config()?,
+            text_encoder: folder.component("text_encoder")?.config()?,
+            scheduler: folder.component("scheduler")?.config()?,
+            tokenizer: Tokenizer::open(&folder.path().join("tokenizer"))?,
+        };
+        match configs.misfit() {
+            Some(cause) => Err(WeightsError::Unreadable { file: unet.folder.join("config.json"), cause }),
+            None => Ok(configs),
+        }
+    }
+
+    /// What does not fit to what.
+    fn misfit(&self) -> Option<String> {
+        let Self { unet, controlnet, vae, text_encoder, scheduler, .. } = self;
+        let latents = unet.out_channels;
+        let in_channels = latents + condition_channels(unet);
+        let equal = [
+            ("in_channels", unet.blocks.in_channels, "out_channels and flowvid.conditions", in_channels),
+            ("out_channels", latents, "latent_channels of vae", vae.latent_channels),
+            (
+                "cross_attention_dim",
+                unet.blocks.cross_attention_dim,
+                "hidden_size of text_encoder",
+                text_encoder.hidden_size,
+            ),
+            (
+                "in_channels",
+                in_channels,
+                "in_channels of controlnet",
+                controlnet.as_ref().map_or(in_channels, |controlnet| controlnet.blocks.in_channels),
+            ),
+        ];
+        if unet.flowvid.prior.is_some() && scheduler.prediction_type != PredictionType::VPrediction {
+            return Some("flowvid.prior needs prediction_type v_prediction in the scheduler's config".into());
+        }
+        let differs = equal.into_iter().find(|(_, own, _, other)| own != other);
+        differs.map(|(key, own, of, other)| format!("{key} is {own}, but {of} make {other}"))
+    }
+}
+
+fn condition_channels(unet: &UNetConfig) -> i64 {
+    let channels = |condition: &ChannelCondition| match condition {
+        ChannelCondition::Composite | ChannelCondition::First => unet.out_channels,
+        ChannelCondition::Confidence => 1,
+    };
+    unet.flowvid.conditions.iter().map(channels).sum()
+}
+
+fn of_class(folder: &ModelFolder, name: &str, expected: &'static str) -> Result<Component, WeightsError> {
+    let component = folder.component(name)?;
+    if component.class_name() == expected {
+        Ok(component)
+    } else {
+        let found = component.class_name().into();
+        Err(WeightsError::Class { folder: component.folder, found, expected })
+    }
+}

@@ -1,0 +1,59 @@
+//! Between pictures and latents: the only place where pictures are -1..1.
+
+use serde::Deserialize;
+use tch::{
+    Tensor,
+    nn::{self, Conv2D, ConvConfig, ConvTranspose2D, ConvTransposeConfig, Path},
+};
+
+/// `config.json` of a linear autoencoder of square patches.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PatchAutoencoderConfig {
+    /// Channels of a picture.
+    pub in_channels: i64,
+    /// Channels of the latents.
+    pub latent_channels: i64,
+    /// Pixels to a latent, each way.
+    pub patch_size: i64,
+}
+
+/// Each patch's principal components. The channels' scaling to unit variance lies in the weights, so its
+/// latents need no `scaling_factor`.
+#[derive(Debug)]
+pub struct PatchAutoencoder {
+    encoder: Conv2D,
+    decoder: ConvTranspose2D,
+    patch_size: i64,
+}
+
+impl PatchAutoencoder {
+    /// New weights: `encoder.weight` `[latent_channels, in_channels, patch, patch]` and `decoder.weight`, of
+    /// the same shape, with a bias each.
+    pub fn new(vs: &Path, config: &PatchAutoencoderConfig) -> Self {
+        let PatchAutoencoderConfig { in_channels, latent_channels, patch_size } = *config;
+        let into = ConvConfig { stride: patch_size, ..Default::default() };
+        let back = ConvTransposeConfig { stride: patch_size, ..Default::default() };
+        Self {
+            encoder: nn::conv2d(vs / "encoder", in_channels, latent_channels, patch_size, into),
+            decoder: nn::conv_transpose2d(vs / "decoder", latent_channels, in_channels, patch_size, back),
+            patch_size,
+        }
+    }
+
+    /// Pixels to a latent, each way.
+    pub fn scale_factor(&self) -> i64 {
+        self.patch_size
+    }
+
+    /// - `pictures`: `[n, in_channels, H, W]`, 0..1
+    /// - returns `[n, latent_channels, h, w]`, about unit variance
+    pub fn encode(&self, pictures: &Tensor) -> Tensor {
+        (pictures * 2.0 - 1.0).to_kind(self.encoder.ws.kind()).apply(&self.encoder)
+    }
+
+    /// - `latents`: `[n, latent_channels, h, w]`
+    /// - returns `[n, in_channels, H, W]`, about 0..1, not clamped
+    pub fn decode(&self, latents: &Tensor) -> Tensor {
+        latents.to_kind(self.encoder.ws.kind()).apply(&self.decoder) * 0.5 + 0.5
+    }
+}

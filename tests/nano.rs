@@ -1,0 +1,123 @@
+//! The embedded model's folder: its networks build, train, save and load.
+
+use std::{fs, path::Path};
+
+use gstflowvid::{
+    diffusion::{DiffusionModel, KeyframeMemory, PictureConditions},
+    torch::Placement,
+    weights::{ModelFolder, search_path},
+};
+use tch::{
+    Device, Kind, Tensor,
+    nn::{Init, VarStore},
+};
+
+const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+/// A copy of the folder without its weights, for weights of the test's own.
+fn nano_configs() -> (tempfile::TempDir, ModelFolder) {
+    let root = tempfile::tempdir().unwrap();
+    copy_configs(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano"), &root.path().join("nano"));
+    let folder = ModelFolder::find("nano", &[root.path().into()]).unwrap();
+    (root, folder)
+}
+
+fn copy_configs(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_configs(&from, &to);
+        } else if from.extension().is_some_and(|extension| extension == "json") {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// Every parameter random, the ones that start at zero included.
+fn randomise(store: &VarStore) {
+    let _no_grad = tch::no_grad_guard();
+    for (_, mut variable) in store.variables() {
+        variable.init(Init::Randn { mean: 0.0, stdev: 0.05 });
+    }
+}
+
+fn conditions(keyframes: i64) -> PictureConditions {
+    let picture = |frames| Tensor::rand([frames, 3, 64, 96], FLOAT);
+    PictureConditions {
+        composite: picture(keyframes),
+        confidence: Tensor::rand([keyframes, 1, 64, 96], FLOAT),
+        first: picture(1),
+        condition: picture(keyframes),
+    }
+}
+
+fn output(model: &DiffusionModel, pictures: &PictureConditions, sample: &Tensor) -> Tensor {
+    let keyframes = sample.size()[0];
+    let text = model.encode_prompts(&vec!["starry night"; keyframes as usize]);
+    let timesteps = Tensor::full(keyframes, 700, (Kind::Int64, Device::Cpu));
+    let latents = model.encode_conditions(pictures);
+    model.denoise(sample, &timesteps, &text, &latents, &mut KeyframeMemory::new(keyframes)).model_output()
+}
+
+#[test]
+fn the_embedded_model_fits_its_budget() {
+    let store = VarStore::new(Placement::cpu().device);
+    let folder = ModelFolder::find("nano", &search_path(None)).unwrap();
+    DiffusionModel::new(&store.root(), &folder).unwrap();
+    let parameters: usize = store.variables().values().map(Tensor::numel).sum();
+    assert!(parameters < 7_500_000, "{parameters} parameters do not fit into 16 MB with the rest");
+}
+
+#[test]
+fn untrained_it_answers_the_prior() {
+    let store = VarStore::new(Placement::cpu().device);
+    let (_root, folder) = nano_configs();
+    let model = DiffusionModel::new(&store.root(), &folder).unwrap();
+    let pictures = conditions(2);
+    let composite = model.encode_pictures(&pictures.composite);
+    let noise = composite.randn_like();
+    let timesteps = Tensor::full(2, 999, (Kind::Int64, Device::Cpu));
+    let text = model.encode_prompts(&["", ""]);
+    let latents = model.encode_conditions(&pictures);
+    let denoised = model.denoise(&noise, &timesteps, &text, &latents, &mut KeyframeMemory::new(2));
+    let original = model.scheduler().step(&denoised.model_output(), 999, 1, &noise);
+    let error = (original - composite).abs().max().double_value(&[]);
+    assert!(error < 1e-5, "one step from pure noise misses the composite by {error}");
+}
+
+#[test]
+fn a_training_step_reaches_every_parameter() {
+    let store = VarStore::new(Placement::cpu().device);
+    let (_root, folder) = nano_configs();
+    let model = DiffusionModel::new(&store.root(), &folder).unwrap();
+    randomise(&store);
+    let pictures = conditions(3);
+    let sample = model.encode_pictures(&pictures.composite).randn_like();
+    let decoded = model.decode_latents(&output(&model, &pictures, &sample));
+    (decoded - 0.3).square().mean(Kind::Float).backward();
+    for (key, variable) in store.variables() {
+        let grad = variable.grad();
+        assert!(
+            grad.defined() && grad.abs().sum(Kind::Float).double_value(&[]) > 0.0,
+            "{key} has no gradient"
+        );
+    }
+}
+
+#[test]
+fn saved_weights_load_as_the_same_model() {
+    let mut store = VarStore::new(Placement::cpu().device);
+    let (_root, folder) = nano_configs();
+    let model = DiffusionModel::new(&store.root(), &folder).unwrap();
+    randomise(&store);
+    DiffusionModel::save(&store, folder.path(), Kind::Half).unwrap();
+    let loaded = DiffusionModel::load(&folder, Placement::cpu()).unwrap();
+    let pictures = conditions(2);
+    let sample = model.encode_pictures(&pictures.composite).randn_like();
+    store.half(); // what the file holds
+    store.float();
+    let (expected, found) = (output(&model, &pictures, &sample), output(&loaded, &pictures, &sample));
+    assert!((expected - &found).abs().max().double_value(&[]) < 1e-5);
+    assert!(found.std(true).double_value(&[]) > 0.1);
+}
