@@ -55,7 +55,10 @@ compose_pipeline() {
     [ -z "$prompt" ] || filter+=("prompt=$(quoted "$prompt")")
     [ -z "$edited" ] || filter+=("edited-frame=$(quoted "$edited")")
     read -r -a more <<<"${PROPERTIES:-}"
-    local from=(decodebin) to=(mp4mux)
+    local from=(decodebin) to=(mp4mux) crop=()
+    # H.264 in 4:2:0 has no odd sizes.
+    local right=$((source[width] % 2)) bottom=$((source[height] % 2))
+    [ "$right$bottom" = 00 ] || crop=(! videocrop "right=$right" "bottom=$bottom")
     if [ "${source[audio_seconds]}" != none ]; then
         from+=(name=clip)
         to+=(name=file)
@@ -63,7 +66,7 @@ compose_pipeline() {
         sound=(clip. ! audio/x-raw ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0
             ! audioconvert ! audioresample ! avenc_aac ! file.)
     fi
-    launch=(gst-launch-1.0 filesrc "location=$(quoted "$clip")" ! "${from[@]}" ! "${filter[@]}" "${more[@]}"
+    launch=(gst-launch-1.0 filesrc "location=$(quoted "$clip")" ! "${from[@]}" ! "${filter[@]}" "${more[@]}" "${crop[@]}"
         ! x264enc ! "${to[@]}" ! filesink "location=$(quoted "$out")" "${sound[@]}")
 }
 

@@ -14,7 +14,7 @@ progress_line() {
     fi
 }
 
-# On a terminal one line that is drawn anew; elsewhere a line when something has changed.
+# On a terminal one line that is drawn anew, elsewhere a new one.
 draw() {
     if [ -t 1 ]; then
         printf '\r\033[K%s' "$1"
@@ -32,6 +32,9 @@ note() {
 # What the user is to see of gst-launch's output while it runs: warnings and the loading of the model.
 passes() { [[ $1 == "WARNING: from element "* || $1 == "Progress: "* ]]; }
 
+# Between batches: each second on a terminal, every ten elsewhere.
+is_due() { [ -t 1 ] || [ $(($1 % 10)) = 9 ]; }
+
 # show_progress FRAMES: reads gst-launch -m from standard input.
 show_progress() {
     local frames=$1 done=0 started=$SECONDS line state=0
@@ -43,7 +46,7 @@ show_progress() {
             draw "$(progress_line "$done" "$frames" "$started")"
         elif [ "$state" = 0 ] && passes "$line"; then
             note "  ${line#*: }"
-        elif [ "$state" -gt 128 ] && [ -t 1 ]; then
+        elif [ "$state" -gt 128 ] && is_due "$((SECONDS - started))"; then
             draw "$(progress_line "$done" "$frames" "$started")"
         fi
     done

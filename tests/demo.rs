@@ -79,6 +79,20 @@ fn the_printed_line_is_the_pipeline() {
     assert_eq!(stream(&result, VIDEO).len(), 50);
 }
 
+#[test]
+fn a_clip_of_odd_size_loses_its_last_row_and_column() {
+    let folder = TempDir::new().unwrap();
+    let clip = write(
+        folder.path(),
+        "odd.mkv",
+        "videotestsrc num-buffers=9 ! video/x-raw,width=161,height=121 ! jpegenc ! matroskamux ! filesink name=out",
+    );
+    let result = folder.path().join("even.mp4");
+    let output = demo(&[("CLIP", &clip), ("OUT", &result)]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(stream(&result, "video/x-raw,width=160,height=120").len(), 9);
+}
+
 /// A fault's name, what is set, and what the message must say.
 type Fault = (&'static str, Vec<(&'static str, PathBuf)>, &'static str);
 
