@@ -1,1 +1,4 @@
 //! The first frame of a shot: any image-to-image model, or the user's own picture.
+
+pub mod looks;
+pub mod picture;

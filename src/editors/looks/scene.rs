@@ -1,0 +1,82 @@
+//! Looks that change the light and the season of what is seen.
+
+use tch::Tensor;
+
+use super::tools::*;
+use crate::conditions::filters::luma;
+
+/// Snow on leaves and grass, cold light.
+pub fn winter(frames: &Tensor) -> Tensor {
+    let grey = luma(frames);
+    let snow = toned(
+        &(&grey * 1.5).clamp(0.0, 1.0),
+        &[(0.0, [0.36, 0.43, 0.55]), (0.5, [0.78, 0.84, 0.92]), (1.0, [0.98, 0.99, 1.0])],
+    );
+    let cold = saturated(frames, 0.5) * rgb(frames, [0.92, 1.0, 1.12]) + 0.05;
+    mix(&cold, &snow, &blur(&greenness(frames), 1.0))
+}
+
+/// Leaves in gold and red.
+pub fn autumn(frames: &Tensor) -> Tensor {
+    let grey = luma(frames);
+    let leaves = toned(
+        &(&grey * 1.2).clamp(0.0, 1.0),
+        &[
+            (0.0, [0.16, 0.03, 0.01]),
+            (0.35, [0.66, 0.16, 0.03]),
+            (0.65, [0.93, 0.52, 0.08]),
+            (1.0, [1.0, 0.90, 0.55]),
+        ],
+    );
+    let warm = frames * rgb(frames, [1.06, 0.98, 0.86]) + rgb(frames, [0.02, 0.01, 0.0]);
+    mix(&warm, &leaves, &blur(&greenness(frames), 0.8))
+}
+
+/// The last light: gold in the lights, violet in the shadows.
+pub fn sunset(frames: &Tensor) -> Tensor {
+    let grey = luma(frames);
+    let sky = 1.0 - depth_of_page(frames);
+    let light = toned(
+        &grey,
+        &[
+            (0.0, [0.10, 0.03, 0.14]),
+            (0.4, [0.62, 0.25, 0.20]),
+            (0.75, [1.0, 0.62, 0.25]),
+            (1.0, [1.0, 0.92, 0.66]),
+        ],
+    );
+    let lit = saturated(frames, 0.8) * rgb(frames, [1.12, 0.82, 0.62]);
+    lit * 0.42
+        + light * 0.52
+        + sky * rgb(frames, [0.14, 0.04, 0.02])
+        + glow(frames, 0.6, 10.0) * rgb(frames, [0.35, 0.2, 0.08])
+}
+
+/// Moonlight.
+pub fn night(frames: &Tensor) -> Tensor {
+    let grey = luma(frames);
+    let moonlit = toned(
+        &grey,
+        &[
+            (0.0, [0.0, 0.01, 0.05]),
+            (0.5, [0.08, 0.16, 0.34]),
+            (0.85, [0.36, 0.50, 0.74]),
+            (1.0, [0.82, 0.90, 1.0]),
+        ],
+    );
+    let dark = saturated(frames, 0.7) * rgb(frames, [0.22, 0.30, 0.45]);
+    (moonlit * 0.72 + dark * 0.4 + glow(frames, 0.75, 6.0) * rgb(frames, [0.1, 0.16, 0.3]))
+        * vignette(frames, 0.6)
+}
+
+/// Glowing tubes along every edge of a dark town.
+pub fn neon(frames: &Tensor) -> Tensor {
+    let grey = luma(frames);
+    let (x, y, edge) = slope(&grey, 0.9);
+    let tube = (edge * 2.6 - 0.06).clamp(0.0, 1.0);
+    let turn = ((y.atan2(&x) * 2.0).sin() + 1.0) * 0.5;
+    let colour = mix(&rgb(frames, [0.1, 0.85, 1.0]), &rgb(frames, [1.0, 0.15, 0.75]), &turn);
+    let light = tube * colour;
+    let ground = grey * rgb(frames, [0.24, 0.14, 0.50]) + rgb(frames, [0.02, 0.0, 0.07]);
+    ground + &light * 0.9 + blur(&light, 4.0) * 0.7
+}

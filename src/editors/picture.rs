@@ -1,0 +1,147 @@
+//! The user's own picture as a shot's edited first frame.
+
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
+
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbaImage, metadata::Orientation};
+use tch::{Device, Kind, Tensor};
+
+use crate::conditions::filters::resize;
+
+/// More than this on a side is no frame: a header that says so is damaged, or a trap.
+const LONGEST_SIDE: u32 = 16_384;
+/// What decoding may allocate.
+const MOST_BYTES: u64 = 1 << 30;
+/// How far the aspects may differ, as a share: a pixel or two lost in an editor is no reason to refuse.
+const ASPECT_TOLERANCE: f64 = 0.02;
+
+/// Why a picture cannot be the edited frame; the text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum EditorError {
+    /// No such file, or it may not be read.
+    #[error(
+        "edited-frame {file} cannot be opened: {cause}. Set edited-frame to a picture file (PNG, JPEG, WebP, TIFF or BMP)"
+    )]
+    Unopened {
+        /// Which file.
+        file: PathBuf,
+        /// The system's own words.
+        cause: std::io::Error,
+    },
+    /// The file is empty, is something else, or is damaged.
+    #[error(
+        "edited-frame {file} is no picture that can be read ({cause}). Save it as PNG, JPEG, WebP, TIFF or BMP"
+    )]
+    NoPicture {
+        /// Which file.
+        file: PathBuf,
+        /// The decoder's own words.
+        cause: ImageError,
+    },
+    /// Too many pixels.
+    #[error(
+        "edited-frame {file} is too large ({cause}): at most {LONGEST_SIDE} pixels a side and 1 GiB in memory. Save it at the video's size"
+    )]
+    TooLarge {
+        /// Which file.
+        file: PathBuf,
+        /// The decoder's own words.
+        cause: ImageError,
+    },
+    /// Another shape than the video's.
+    #[error(
+        "edited-frame {file} is {found_width}x{found_height}, the video {width}x{height}: their shapes differ. \
+         Edit an unscaled frame of the video, or crop the picture to the video's shape (for example {crop_width}x{crop_height})"
+    )]
+    Aspect {
+        /// Which file.
+        file: PathBuf,
+        /// The picture's width.
+        found_width: u32,
+        /// The picture's height.
+        found_height: u32,
+        /// The video's width.
+        width: usize,
+        /// The video's height.
+        height: usize,
+        /// The largest part of the picture that has the video's shape: width.
+        crop_width: u32,
+        /// The same: height.
+        crop_height: u32,
+    },
+}
+
+/// Reads `file` as the edited first frame of a video of `video` pixels (width, height), at the size that
+/// the engine works at. Transparent parts are laid over white; a camera's orientation is heeded.
+///
+/// - `size`: height and width of the result
+/// - returns `[1, 3, H, W]`, 0..1, on `device`
+///
+/// # Errors
+/// See [`EditorError`].
+pub fn load(
+    file: &Path,
+    video: (usize, usize),
+    size: (i64, i64),
+    device: Device,
+) -> Result<Tensor, EditorError> {
+    let picture = decode(file)?;
+    check_aspect(file, &picture, video)?;
+    let opaque = over_white(&picture.into_rgba8()).to_device(device);
+    Ok(resize(&opaque, size).clamp(0.0, 1.0))
+}
+
+fn decode(file: &Path) -> Result<DynamicImage, EditorError> {
+    let opened = File::open(file).map_err(|cause| EditorError::Unopened { file: file.into(), cause })?;
+    read(opened).map_err(|cause| match cause {
+        ImageError::Limits(_) => EditorError::TooLarge { file: file.into(), cause },
+        _ => EditorError::NoPicture { file: file.into(), cause },
+    })
+}
+
+/// The format is what the content says, not what the name says.
+fn read(opened: File) -> Result<DynamicImage, ImageError> {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(LONGEST_SIDE);
+    limits.max_image_height = Some(LONGEST_SIDE);
+    limits.max_alloc = Some(MOST_BYTES);
+    let mut reader = ImageReader::new(BufReader::new(opened)).with_guessed_format()?;
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder()?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+fn check_aspect(file: &Path, picture: &DynamicImage, video: (usize, usize)) -> Result<(), EditorError> {
+    let (found_width, found_height) = (picture.width(), picture.height());
+    let (width, height) = video;
+    let aspect = width as f64 / height as f64;
+    let ratio = f64::from(found_width) / f64::from(found_height) / aspect;
+    if (ratio - 1.0).abs() <= ASPECT_TOLERANCE {
+        return Ok(());
+    }
+    let crop_width = f64::from(found_width).min(f64::from(found_height) * aspect);
+    Err(EditorError::Aspect {
+        file: file.into(),
+        found_width,
+        found_height,
+        width,
+        height,
+        crop_width: crop_width.round() as u32,
+        crop_height: (crop_width / aspect).round() as u32,
+    })
+}
+
+/// `[1, 3, H, W]`, 0..1.
+fn over_white(picture: &RgbaImage) -> Tensor {
+    let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
+    let samples = Tensor::from_slice(picture.as_raw()).view([1, height, width, 4]);
+    let samples = samples.permute([0, 3, 1, 2]).to_kind(Kind::Float) / 255.0;
+    let (colour, alpha) = (samples.narrow(1, 0, 3), samples.narrow(1, 3, 1));
+    1.0 - (1.0 - colour) * alpha
+}
