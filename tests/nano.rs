@@ -1,46 +1,16 @@
 //! The embedded model's folder: its networks build, train, save and load.
 
-use std::{fs, path::Path};
+mod common;
 
+use common::{fill, nano_configs};
 use gstflowvid::{
     diffusion::{DiffusionModel, KeyframeMemory, PictureConditions},
     torch::Placement,
     weights::{ModelFolder, search_path},
 };
-use tch::{
-    Device, Kind, Tensor,
-    nn::{Init, VarStore},
-};
+use tch::{Device, Kind, Tensor, nn::VarStore};
 
 const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
-
-/// A copy of the folder without its weights, for weights of the test's own.
-fn nano_configs() -> (tempfile::TempDir, ModelFolder) {
-    let root = tempfile::tempdir().unwrap();
-    copy_configs(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nano"), &root.path().join("nano"));
-    let folder = ModelFolder::find("nano", &[root.path().into()]).unwrap();
-    (root, folder)
-}
-
-fn copy_configs(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            copy_configs(&from, &to);
-        } else if from.extension().is_some_and(|extension| extension == "json") {
-            fs::copy(from, to).unwrap();
-        }
-    }
-}
-
-/// Every parameter random, the ones that start at zero included.
-fn randomise(store: &VarStore) {
-    let _no_grad = tch::no_grad_guard();
-    for (_, mut variable) in store.variables() {
-        variable.init(Init::Randn { mean: 0.0, stdev: 0.05 });
-    }
-}
 
 fn conditions(keyframes: i64) -> PictureConditions {
     let picture = |frames| Tensor::rand([frames, 3, 64, 96], FLOAT);
@@ -91,7 +61,7 @@ fn a_training_step_reaches_every_parameter() {
     let store = VarStore::new(Placement::cpu().device);
     let (_root, folder) = nano_configs();
     let model = DiffusionModel::new(&store.root(), &folder).unwrap();
-    randomise(&store);
+    fill(&store, 1);
     let pictures = conditions(3);
     let sample = model.encode_pictures(&pictures.composite).randn_like();
     let decoded = model.decode_latents(&output(&model, &pictures, &sample));
@@ -110,7 +80,7 @@ fn saved_weights_load_as_the_same_model() {
     let mut store = VarStore::new(Placement::cpu().device);
     let (_root, folder) = nano_configs();
     let model = DiffusionModel::new(&store.root(), &folder).unwrap();
-    randomise(&store);
+    fill(&store, 1);
     DiffusionModel::save(&store, folder.path(), Kind::Half).unwrap();
     let loaded = DiffusionModel::load(&folder, Placement::cpu()).unwrap();
     let pictures = conditions(2);

@@ -5,12 +5,16 @@
 mod cancel;
 mod identity;
 mod parameters;
+#[cfg(feature = "torch")]
+mod propagate;
 
 use std::{sync::Arc, time::Duration};
 
 pub use cancel::CancelToken;
 pub use identity::{Identity, IdentityScript, Outcome};
 pub use parameters::{ColorCalibration, Condition, EditParameters, Interpolation, ModelRequest, Propagation};
+#[cfg(feature = "torch")]
+pub use propagate::{KeyframeConditions, Propagator};
 
 /// A picture on the host: interleaved RGB, full range, rows without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]

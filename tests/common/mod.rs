@@ -1,9 +1,15 @@
 //! What parity tests share: fixtures of other implementations, comparison, random weights.
 #![allow(dead_code)] // each test binary uses its part
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use gstflowvid::{torch::Placement, weights::Component};
+use gstflowvid::{
+    torch::Placement,
+    weights::{Component, ModelFolder},
+};
 use tch::{Kind, Tensor, nn::VarStore};
 
 /// Tensors that another implementation gave, from `tests/parity/<name>/fixture.safetensors`.
@@ -58,6 +64,26 @@ pub fn assert_relative(what: &str, actual: &Tensor, expected: &Tensor, tolerance
 pub fn model(name: &str) -> Component {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name);
     Component::open(folder).unwrap_or_else(|error| panic!("{error}; run `make models`"))
+}
+
+/// A copy of the embedded model's folder without its weights, for weights of the test's own.
+pub fn nano_configs() -> (tempfile::TempDir, ModelFolder) {
+    let root = tempfile::tempdir().unwrap();
+    copy_configs(&project("models/nano"), &root.path().join("nano"));
+    let folder = ModelFolder::find("nano", &[root.path().into()]).unwrap();
+    (root, folder)
+}
+
+fn copy_configs(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_configs(&from, &to);
+        } else if from.extension().is_some_and(|extension| extension == "json") {
+            fs::copy(from, to).unwrap();
+        }
+    }
 }
 
 /// Where test files of the project lie.

@@ -1,0 +1,218 @@
+//! Keyframes by diffusion: composite, masks and spatial condition in, pictures out (FlowVid 4.2, 4.3).
+
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+use super::{CancelToken, EditParameters, EngineError};
+use crate::{
+    diffusion::{DiffusionModel, KeyframeMemory, LatentConditions, PictureConditions, noise},
+    torch::Placement,
+    weights::{ModelFolder, WeightsError},
+};
+
+/// A batch's keyframes in time order, `H` and `W` multiples of 16. The first one is finished already: its
+/// composite is its edit. The others see it, and it comes back unchanged.
+#[derive(Debug)]
+pub struct KeyframeConditions {
+    /// Warped edits, holes filled by the proposal: `[keyframes, 3, H, W]`, 0..1.
+    pub composite: Tensor,
+    /// `[keyframes, 1, H, W]`, 0..1: 1 = a warped edit is seen there, 0 = it is the proposal.
+    pub confidence: Tensor,
+    /// The spatial condition, `[keyframes, 3, H, W]`, 0..1.
+    pub condition: Tensor,
+    /// The first edited frame, `[1, 3, H, W]`, 0..1.
+    pub first: Tensor,
+    /// Nanoseconds, one a keyframe.
+    pub stream_times: Vec<u64>,
+}
+
+/// `model_index.json`, `flowvid`: what the model does when the user asks for nothing else.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default)]
+struct Defaults {
+    num_inference_steps: usize,
+    guidance_scale: f64,
+    /// On a CPU, so many pixels (width times height, summed over keyframes) go through the networks in one
+    /// call, at least one keyframe: a call cannot be cancelled.
+    pixels_per_call: i64,
+}
+
+impl Default for Defaults {
+    /// FlowVid section 5.1.
+    fn default() -> Self {
+        Self { num_inference_steps: 20, guidance_scale: 7.5, pixels_per_call: 0 }
+    }
+}
+
+/// The diffusion model of a folder, ready to sample.
+#[derive(Debug)]
+pub struct Propagator {
+    model: DiffusionModel,
+    defaults: Defaults,
+}
+
+/// A text and the memory of the keyframes that were denoised by it in the step under way.
+#[derive(Debug)]
+struct Guide {
+    /// `[1, tokens, cross_attention_dim]`
+    text: Tensor,
+    weight: f64,
+    memory: KeyframeMemory,
+}
+
+impl Propagator {
+    /// Loads text encoder, UNet, ControlNet and autoencoder of `folder`.
+    ///
+    /// # Errors
+    /// See [`WeightsError`].
+    pub fn load(folder: &ModelFolder, placement: Placement) -> Result<Self, WeightsError> {
+        let index = folder.index()?;
+        let defaults =
+            index.get("flowvid").map(|defaults| serde_json::from_value(defaults.clone())).transpose();
+        let defaults = defaults.map_err(|error| WeightsError::Unreadable {
+            file: folder.path().join("model_index.json"),
+            cause: format!("flowvid: {error}"),
+        })?;
+        Ok(Self { model: DiffusionModel::load(folder, placement)?, defaults: defaults.unwrap_or_default() })
+    }
+
+    /// Whether the text encoder was taught a word of this prompt.
+    pub fn understands(&self, prompt: &str) -> bool {
+        self.model.tokenizer().understands(prompt)
+    }
+
+    /// Samples all keyframes but the first, which is finished: `[keyframes, 3, H, W]`, 0..1.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`], at most one call of the networks after the token was raised.
+    pub fn diffuse(
+        &self,
+        conditions: &KeyframeConditions,
+        parameters: &EditParameters,
+        cancel: &CancelToken,
+    ) -> Result<Tensor, EngineError> {
+        let _no_grad = tch::no_grad_guard();
+        // 1. what is known of each keyframe, as latents
+        let calls = self.calls(&conditions.composite);
+        let latents = self.encode(conditions, &calls, cancel)?;
+        let finished = self.model.encode_pictures(&conditions.composite.narrow(0, 0, 1)); // [1, c, h, w]
+        // 2. random noise, a function of (seed, stream time)
+        let [channels, height, width] = [1, 2, 3].map(|dim| finished.size()[dim]);
+        let shape = [channels, height, width];
+        let noise = noise(parameters.seed, &conditions.stream_times, shape, self.model.placement().device);
+        let mut sample = noise.shallow_clone(); // [keyframes, c, h, w]
+        // 3. denoise, the finished keyframe kept at the step's own noise
+        let steps = match parameters.num_inference_steps {
+            0 => self.defaults.num_inference_steps,
+            steps => steps,
+        };
+        for timestep in self.model.scheduler().timesteps(steps) {
+            let seen =
+                self.model.scheduler().add_noise(&finished, &noise.narrow(0, 0, 1), &self.times(timestep, 1));
+            let others = sample.narrow(0, 1, sample.size()[0] - 1);
+            sample = Tensor::cat(&[seen, others], 0);
+            let mut guides = self.guides(parameters);
+            let mut denoised = Vec::new();
+            for (&(start, length), latents) in calls.iter().zip(&latents) {
+                let part = sample.narrow(0, start, length);
+                let model_output = self.model_output(&part, timestep, latents, &mut guides, cancel)?;
+                denoised.push(self.model.scheduler().step(&model_output, timestep, steps, &part));
+            }
+            sample = Tensor::cat(&denoised, 0);
+        }
+        // 4. decode
+        self.decode(conditions, &sample, &calls, cancel)
+    }
+
+    /// Start and length of the micro-batches that the keyframes go through the networks in.
+    fn calls(&self, pictures: &Tensor) -> Vec<(i64, i64)> {
+        let [keyframes, _, height, width] = pictures.size()[..] else { panic!("[keyframes, 3, H, W]") };
+        let most = match self.model.placement().device {
+            Device::Cpu => (self.defaults.pixels_per_call / (height * width)).max(1),
+            _ => keyframes,
+        };
+        (0..keyframes).step_by(most as usize).map(|start| (start, most.min(keyframes - start))).collect()
+    }
+
+    fn encode(
+        &self,
+        conditions: &KeyframeConditions,
+        calls: &[(i64, i64)],
+        cancel: &CancelToken,
+    ) -> Result<Vec<LatentConditions>, EngineError> {
+        let encode = |&(start, length): &(i64, i64)| {
+            check(cancel)?;
+            Ok(self.model.encode_conditions(&PictureConditions {
+                composite: conditions.composite.narrow(0, start, length),
+                confidence: conditions.confidence.narrow(0, start, length),
+                condition: conditions.condition.narrow(0, start, length),
+                first: conditions.first.shallow_clone(),
+            }))
+        };
+        calls.iter().map(encode).collect()
+    }
+
+    /// Classifier-free guidance: prompt and negative prompt, weighted; the prompt alone at scale 1.
+    fn guides(&self, parameters: &EditParameters) -> Vec<Guide> {
+        let scale = match parameters.guidance_scale {
+            0.0 => self.defaults.guidance_scale,
+            scale => scale,
+        };
+        let guide = |prompt: &str, weight| Guide {
+            text: self.model.encode_prompts(&[prompt]),
+            weight,
+            memory: KeyframeMemory::new(0),
+        };
+        let mut guides = vec![guide(&parameters.prompt, scale)];
+        if scale != 1.0 {
+            guides.push(guide(&parameters.negative_prompt, 1.0 - scale));
+        }
+        guides
+    }
+
+    fn model_output(
+        &self,
+        sample: &Tensor,
+        timestep: i64,
+        latents: &LatentConditions,
+        guides: &mut [Guide],
+        cancel: &CancelToken,
+    ) -> Result<Tensor, EngineError> {
+        let keyframes = sample.size()[0];
+        let timesteps = self.times(timestep, keyframes);
+        let mut mixed = sample.zeros_like();
+        for guide in guides {
+            check(cancel)?;
+            guide.memory.next_call(keyframes);
+            let text = guide.text.expand([keyframes, -1, -1], false);
+            let denoised = self.model.denoise(sample, &timesteps, &text, latents, &mut guide.memory);
+            mixed += denoised.model_output() * guide.weight;
+        }
+        Ok(mixed)
+    }
+
+    fn decode(
+        &self,
+        conditions: &KeyframeConditions,
+        sample: &Tensor,
+        calls: &[(i64, i64)],
+        cancel: &CancelToken,
+    ) -> Result<Tensor, EngineError> {
+        let mut pictures = Vec::new();
+        for &(start, length) in calls {
+            check(cancel)?;
+            pictures.push(self.model.decode_latents(&sample.narrow(0, start, length)));
+        }
+        let pictures = Tensor::cat(&pictures, 0);
+        let others = pictures.narrow(0, 1, pictures.size()[0] - 1);
+        Ok(Tensor::cat(&[conditions.composite.narrow(0, 0, 1), others], 0))
+    }
+
+    fn times(&self, timestep: i64, keyframes: i64) -> Tensor {
+        Tensor::full(keyframes, timestep, (Kind::Int64, self.model.placement().device))
+    }
+}
+
+fn check(cancel: &CancelToken) -> Result<(), EngineError> {
+    if cancel.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
+}

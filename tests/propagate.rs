@@ -1,0 +1,148 @@
+//! Keyframes by diffusion, with random weights in the embedded model's shape.
+
+mod common;
+
+use std::{fs, time::Instant};
+
+use common::{fill, nano_configs};
+use gstflowvid::{
+    diffusion::DiffusionModel,
+    engine::{CancelToken, EditParameters, EngineError, KeyframeConditions, Propagator},
+    torch::Placement,
+};
+use tch::{Device, Kind, Tensor, nn::VarStore};
+
+/// The embedded model's configs with random weights, `keyframes` of 64 x 96 pixels a call.
+fn propagator(keyframes: i64) -> Propagator {
+    let (_root, folder) = nano_configs();
+    let index = folder.path().join("model_index.json");
+    let mut value: serde_json::Value = serde_json::from_str(&fs::read_to_string(&index).unwrap()).unwrap();
+    value["flowvid"]["pixels_per_call"] = (keyframes * 64 * 96).into();
+    fs::write(index, value.to_string()).unwrap();
+    let store = VarStore::new(Placement::cpu().device);
+    DiffusionModel::new(&store.root(), &folder).unwrap();
+    fill(&store, 3);
+    DiffusionModel::save(&store, folder.path(), Kind::Float).unwrap();
+    Propagator::load(&folder, Placement::cpu()).unwrap()
+}
+
+fn conditions(stream_times: &[u64], [height, width]: [i64; 2]) -> KeyframeConditions {
+    tch::manual_seed(4);
+    let random = |count, channels| Tensor::rand([count, channels, height, width], (Kind::Float, Device::Cpu));
+    let keyframes = stream_times.len() as i64;
+    KeyframeConditions {
+        composite: random(keyframes, 3),
+        confidence: random(keyframes, 1),
+        condition: random(keyframes, 3),
+        first: random(1, 3),
+        stream_times: stream_times.to_vec(),
+    }
+}
+
+const SMALL: [i64; 2] = [64, 96];
+const TIMES: [u64; 5] = [0, 160, 320, 480, 640];
+
+fn parameters(prompt: &str, seed: u64) -> EditParameters {
+    EditParameters { prompt: prompt.into(), seed, num_inference_steps: 2, ..Default::default() }
+}
+
+fn diffuse(propagator: &Propagator, parameters: &EditParameters) -> Tensor {
+    propagator.diffuse(&conditions(&TIMES, SMALL), parameters, &CancelToken::new()).unwrap()
+}
+
+fn largest(difference: Tensor) -> f64 {
+    difference.abs().max().double_value(&[])
+}
+
+#[test]
+fn seed_and_prompt_decide_every_byte() {
+    let propagator = propagator(2);
+    let pictures = diffuse(&propagator, &parameters("starry night", 1));
+    assert_eq!(pictures.size(), [5, 3, 64, 96]);
+    assert_eq!(pictures, diffuse(&propagator, &parameters("starry night", 1)));
+    for (changed, other) in [
+        ("seed", parameters("starry night", 2)),
+        ("prompt", parameters("pencil sketch", 1)),
+        ("steps", EditParameters { num_inference_steps: 3, ..parameters("starry night", 1) }),
+        ("guidance", EditParameters { guidance_scale: 4.0, ..parameters("starry night", 1) }),
+    ] {
+        let difference = largest(&pictures - diffuse(&propagator, &other));
+        assert!(difference > 1.0 / 255.0, "another {changed} changes no byte: {difference}");
+    }
+}
+
+#[test]
+fn a_negative_prompt_counts_with_guidance_only() {
+    let propagator = propagator(5);
+    let at = |guidance_scale, negative: &str| {
+        let negative_prompt = negative.into();
+        diffuse(
+            &propagator,
+            &EditParameters { guidance_scale, negative_prompt, ..parameters("oil painting", 1) },
+        )
+    };
+    assert_eq!(at(1.0, ""), at(1.0, "neon"));
+    assert!(largest(at(3.0, "") - at(3.0, "neon")) > 1.0 / 255.0);
+}
+
+#[test]
+fn the_result_does_not_depend_on_the_size_of_the_calls() {
+    let expected = diffuse(&propagator(5), &parameters("starry night", 1));
+    for keyframes in [1, 2, 4] {
+        let error = largest(diffuse(&propagator(keyframes), &parameters("starry night", 1)) - &expected);
+        assert!(error < 1e-4, "{keyframes} keyframes a call: {error}");
+    }
+}
+
+#[test]
+fn the_first_keyframe_comes_back_untouched_and_is_seen_by_the_others() {
+    let propagator = propagator(5);
+    let given = conditions(&TIMES, SMALL);
+    let run = |given: &KeyframeConditions| {
+        propagator.diffuse(given, &parameters("starry night", 1), &CancelToken::new()).unwrap()
+    };
+    let pictures = run(&given);
+    assert_eq!(pictures.narrow(0, 0, 1), given.composite.narrow(0, 0, 1));
+    let mut other = conditions(&TIMES, SMALL);
+    other.composite =
+        Tensor::cat(&[other.composite.narrow(0, 0, 1) * 0.3, other.composite.narrow(0, 1, 4)], 0);
+    let changed = run(&other);
+    for keyframe in 1..5 {
+        let part = |pictures: &Tensor| pictures.narrow(0, keyframe, 1);
+        assert!(largest(part(&pictures) - part(&changed)) > 1e-4, "keyframe {keyframe} does not see it");
+    }
+}
+
+#[test]
+fn a_raised_token_ends_it() {
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let result = propagator(1).diffuse(&conditions(&TIMES, SMALL), &parameters("oil", 1), &cancel);
+    assert!(matches!(result, Err(EngineError::Cancelled)));
+}
+
+#[test]
+fn cancelling_from_another_thread_is_soon_seen() {
+    let (propagator, cancel) = (propagator(1), CancelToken::new());
+    let given = conditions(&TIMES, [256, 448]);
+    let raised = std::thread::spawn({
+        let cancel = cancel.clone();
+        move || {
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            cancel.cancel();
+            Instant::now()
+        }
+    });
+    let endless = EditParameters { num_inference_steps: 1000, ..parameters("oil", 1) };
+    let result = propagator.diffuse(&given, &endless, &cancel);
+    let late = Instant::now() - raised.join().unwrap();
+    assert!(matches!(result, Err(EngineError::Cancelled)));
+    assert!(late.as_secs_f64() < 2.0, "{late:?} after the token was raised"); // one call: 0.1 s when idle
+}
+
+#[test]
+fn a_batch_of_one_is_finished() {
+    let given = conditions(&[0], SMALL);
+    let pictures = propagator(1).diffuse(&given, &parameters("oil", 1), &CancelToken::new()).unwrap();
+    assert_eq!(pictures, given.composite);
+}
