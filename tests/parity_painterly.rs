@@ -1,6 +1,5 @@
 //! The painterly network against onnxruntime on the published file, with the real weights on a real frame,
-//! made by
-//! `tests/parity/painterly/make.py`. Measured at writing: 4e-5 (starry), 4e-6 (ukiyo-e), 2e-6 (blend).
+//! made by `tests/parity/painterly/make.py`. Measured at writing: 4e-5 (starry), 4e-6 (ukiyo-e), 2e-6 (blend).
 
 mod common;
 

@@ -8,12 +8,13 @@ use crate::conditions::filters::luma;
 /// Graphite on white paper: lines at two scales, and a little of the tone.
 pub fn pencil(frames: &Tensor) -> Tensor {
     let grey = luma(frames);
-    let fine = against_surroundings(&grey, 1.4).pow_tensor_scalar(2.4);
-    let broad = against_surroundings(&grey, 4.0).pow_tensor_scalar(2.0);
-    let drawn = stroked(&(fine * 0.55 + broad * 0.45), &tangent(&grey, 1.5), 1.6);
-    let tone = (blur(&grey, 1.5) * 1.2 + 0.16).clamp(0.0, 1.0).pow_tensor_scalar(0.75);
-    let shade = (drawn * (tone * 0.38 + 0.62)).pow_tensor_scalar(1.25);
-    toned(&shade, &[(0.0, [0.13, 0.13, 0.15]), (1.0, [0.985, 0.978, 0.955])])
+    let direction = tangent(&grey, 1.5);
+    let fine = against_surroundings(&grey, 1.2).pow_tensor_scalar(3.0);
+    let broad = against_surroundings(&grey, 4.0).pow_tensor_scalar(2.2);
+    let drawn = stroked(&(fine * 0.5 + broad * 0.5), &direction, 1.4);
+    let tone = smoothstep(&stroked(&blur(&grey, 0.8), &direction, 3.0), -0.12, 0.6);
+    let shade = contrast(&(drawn * (tone * 0.6 + 0.4)), 1.15) - 0.02;
+    toned(&shade.clamp(0.0, 1.0), &[(0.0, [0.12, 0.12, 0.14]), (1.0, [0.985, 0.978, 0.955])])
 }
 
 /// Soft black on warm grey paper.
@@ -36,11 +37,8 @@ pub fn ink(frames: &Tensor) -> Tensor {
 
 /// A copper plate's lines, bent by the tones they draw.
 pub fn engraving(frames: &Tensor) -> Tensor {
-    let (height, _) = sides(frames);
     let grey = luma(frames);
-    let form = blur(&grey, 2.5);
-    let page = depth_of_page(frames) * (height as f64 / unit(frames) / 3.6);
-    let wave = ((page + &form * 5.0) * std::f64::consts::TAU).cos() * 0.5 + 0.5; // 1 in a line's middle
+    let wave = bent_lines(&grey, 3.6, 0.0);
     let tone = (blur(&grey, 0.8) * 1.15 + 0.04).clamp(0.0, 1.0);
     let hatched = smoothstep(&(&tone * 1.25 - wave * 0.95 + 0.02), -0.12, 0.12);
     let paper = hatched.minimum(&lines(&grey, 1.1, 0.012));
@@ -52,7 +50,7 @@ pub fn blueprint(frames: &Tensor) -> Tensor {
     let grey = luma(frames);
     let drawn: Tensor = 1.0 - lines(&grey, 1.0, 0.006);
     let (_, _, edge) = slope(&grey, 0.8);
-    let line = (drawn * 0.75 + smoothstep(&edge, 0.04, 0.25) * 0.5).clamp(0.0, 1.0);
-    let ground = toned(&blur(&grey, 1.0), &[(0.0, [0.02, 0.10, 0.33]), (1.0, [0.10, 0.32, 0.66])]);
+    let line = (drawn * 0.7 + smoothstep(&edge, 0.015, 0.09) * 0.6).clamp(0.0, 1.0);
+    let ground = toned(&blur(&grey, 1.0), &[(0.0, [0.02, 0.10, 0.33]), (1.0, [0.12, 0.36, 0.70])]);
     mix(&ground, &rgb(frames, [0.90, 0.96, 1.0]), &line)
 }

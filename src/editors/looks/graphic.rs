@@ -7,35 +7,41 @@ use crate::conditions::filters::luma;
 
 /// Drawn animation: few tones, strong colours, thin dark outlines.
 pub fn cartoon(frames: &Tensor) -> Tensor {
-    let flat = flattened(&flattened(frames, 4.0), 3.0);
+    let direction = tangent(&luma(frames), 2.5);
+    let flat = stroked(&flattened(frames, 2.5), &direction, 4.0);
     let tones = luma(&flat);
-    let few = stepped(&tones.clamp(0.0, 1.0), 6.0, 0.35);
-    let cel = saturated(&(flat * ((few + 0.06) / (tones + 0.06))), 1.5) * 1.06 + 0.02;
-    let ink = lines(&luma(frames), 1.2, 0.016);
-    cel.clamp(0.0, 1.0) * (ink * 0.88 + 0.12)
+    let few = stepped(&tones.clamp(0.0, 1.0), 6.0, 0.3);
+    let cel = saturated(&(flat * ((few + 0.08) / (tones + 0.06))), 1.6) * 1.08 + 0.03;
+    let ink = lines(&luma(frames), 1.5, 0.013);
+    cel.clamp(0.0, 1.0) * (ink * 0.9 + 0.1)
 }
 
 /// A four-colour poster: navy, red, pale blue, cream.
 pub fn poster(frames: &Tensor) -> Tensor {
-    let flat = flattened(&flattened(frames, 5.0), 3.0);
-    let tones = blur(&luma(&flat), 0.5);
+    let direction = tangent(&luma(frames), 2.5);
+    let flat = luma(&stroked(&flattened(frames, 2.5), &direction, 4.0));
+    // Against the surroundings, so that every part of the picture has its darks and lights.
+    let tones = &flat * 0.75 + (&flat - blur(&flat, 14.0)) * 0.75 + 0.08;
     let colours = [[0.05, 0.17, 0.30], [0.83, 0.15, 0.17], [0.46, 0.66, 0.70], [0.98, 0.91, 0.70]];
-    let limits = [0.24, 0.44, 0.64];
-    limits.iter().zip(&colours[1..]).fold(
-        rgb(frames, colours[0]) + frames.zeros_like(),
-        |poster, (limit, colour)| {
-            mix(&poster, &rgb(frames, *colour), &smoothstep(&tones, limit - 0.02, limit + 0.02))
-        },
-    )
+    let limits = [0.17, 0.33, 0.52];
+    let ground = rgb(frames, colours[0]) + frames.zeros_like();
+    limits.iter().zip(&colours[1..]).fold(ground, |poster, (limit, colour)| {
+        mix(&poster, &rgb(frames, *colour), &smoothstep(&tones, limit - 0.012, limit + 0.012))
+    })
 }
 
 /// Comic print: bold ink over bright primaries, shadows in solid black.
 pub fn comic(frames: &Tensor) -> Tensor {
-    let flat = flattened(&flattened(frames, 4.0), 3.0);
-    let bright = saturated(&contrast(&flat, 1.25), 1.9).clamp(0.0, 1.0);
-    let printed = stepped(&bright, 4.0, 0.4) * 0.94 + 0.06;
+    let direction = tangent(&luma(frames), 2.5);
+    let flat = stroked(&flattened(frames, 2.5), &direction, 4.0);
+    let tones = luma(&flat).clamp(0.0, 1.0);
+    let few = stepped(&tones.sqrt(), 4.0, 0.2);
+    let printed = saturated(&(flat * ((few + 0.12) / (&tones + 0.10))), 2.0).clamp(0.0, 1.0);
     let grey = luma(frames);
-    let shadow = smoothstep(&blur(&grey, 0.8), 0.12, 0.2);
-    let ink = lines(&grey, 1.6, 0.014).minimum(&shadow);
-    printed * ink
+    let shadow = stroked(&blur(&grey, 0.6), &direction, 3.0);
+    let solid = smoothstep(&shadow, 0.08, 0.12);
+    // Half shadows are hatched, not tinted.
+    let hatched = smoothstep(&(bent_lines(&grey, 4.0, 0.8) * -0.2 + &shadow), 0.07, 0.13);
+    let ink = lines(&grey, 2.0, 0.016).minimum(&solid).minimum(&hatched);
+    printed * rgb(frames, [1.0, 0.98, 0.88]) * (ink * 0.95 + 0.05)
 }

@@ -8,25 +8,27 @@ use crate::conditions::filters::luma;
 /// Thick paint: flat strokes along the forms, that catch the light.
 pub fn oil(frames: &Tensor) -> Tensor {
     let direction = tangent(&luma(frames), 3.0);
-    let flat = flattened(frames, 5.0);
+    let flat = flattened(frames, 4.5);
     // The source's own grain, drawn out along the form, is what the bristles leave.
     let bristles = stroked(&(luma(frames) - blur(&luma(frames), 1.5)), &direction, 6.0);
-    let paint = contrast(&saturated(&stroked(&flat, &direction, 4.0), 1.35), 1.1);
-    let height = luma(&paint) * 0.5 + &bristles * 3.0;
+    let paint = contrast(&saturated(&stroked(&flat, &direction, 4.0), 1.4), 1.12);
+    let height = luma(&paint) * 0.5 + &bristles * 4.0;
     let (x, y, _) = slope(&height, 0.6);
-    paint + bristles * 0.9 - (x + y) * 0.35
+    paint + bristles * 1.3 - (x + y) * 0.5
 }
 
 /// Thin washes with darker rims, paper shining through.
 pub fn watercolour(frames: &Tensor) -> Tensor {
-    let wash = flattened(&flattened(frames, 5.0), 3.0);
+    let direction = tangent(&luma(frames), 2.5);
+    let wash = stroked(&flattened(frames, 3.5), &direction, 3.0);
     let grey = luma(&wash);
-    let thin = saturated(&wash, 1.5).clamp(0.0, 1.0).pow_tensor_scalar(0.75) * 0.82 + 0.18;
-    let (_, _, edge) = slope(&grey, 1.2);
-    let rim = smoothstep(&edge, 0.01, 0.12) * 0.32;
-    let pooled = (blur(&grey, 5.0) - &grey) * 0.5; // pigment gathers where it is darker than around
-    let granules = (luma(frames) - blur(&luma(frames), 1.2)) * 0.6;
-    thin * (1.0 - rim) - pooled.clamp(-0.1, 0.1) + granules
+    // Thin paint: the paper's white comes through, least where the pigment is dark.
+    let thin = saturated(&wash, 1.4).clamp(0.0, 1.0).pow_tensor_scalar(0.55) * 0.82 + 0.20;
+    let (_, _, edge) = slope(&grey, 0.9);
+    let rim = smoothstep(&edge, 0.015, 0.10) * 0.30;
+    let pooled = (blur(&grey, 6.0) - &grey).clamp(-0.12, 0.12) * 0.7; // pigment gathers in the darker places
+    let granules = (luma(frames) - blur(&luma(frames), 1.2)) * 0.8;
+    thin * (1.0 - rim) - pooled + granules
 }
 
 /// Chalk: light, soft colours in short strokes.
@@ -35,15 +37,16 @@ pub fn pastel(frames: &Tensor) -> Tensor {
     let detail = luma(frames) - blur(&luma(frames), 1.0);
     let chalk = stroked(&detail, &direction, 4.0);
     let soft = stroked(&flattened(frames, 3.0), &direction, 3.0);
-    let light = saturated(&soft, 1.25).clamp(0.0, 1.0).pow_tensor_scalar(0.62) * 0.72 + 0.27;
-    light + chalk * 2.2
+    let light = saturated(&soft, 1.1).clamp(0.0, 1.0).pow_tensor_scalar(0.7) * 0.62;
+    // Chalk on toned paper: the paper tints everything a little, and shows in the strokes' gaps.
+    light + rgb(frames, [0.36, 0.31, 0.33]) + chalk * 2.8
 }
 
 /// Modelling clay: smooth lumps under a lamp.
 pub fn clay(frames: &Tensor) -> Tensor {
-    let flat = saturated(&flattened(frames, 6.0), 1.25);
-    let (x, y, _) = slope(&luma(&flat), 1.6);
-    let lit = (x + y) * -2.6;
-    let shine = smoothstep(&lit, 0.12, 0.5) * 0.35;
-    flat * 0.82 + 0.09 + lit.clamp(-0.3, 0.25) + shine
+    let flat = saturated(&stroked(&flattened(frames, 4.0), &tangent(&luma(frames), 2.5), 3.0), 1.35);
+    let (x, y, _) = slope(&blur(&luma(&flat), 0.8), 1.0);
+    let lit = (x + y) * -3.2;
+    let shine = smoothstep(&lit, 0.10, 0.45) * 0.35;
+    flat * 0.82 + 0.10 + lit.clamp(-0.32, 0.22) + shine
 }

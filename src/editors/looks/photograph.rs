@@ -69,12 +69,11 @@ pub fn infrared(frames: &Tensor) -> Tensor {
 
 /// Soft focus and light that spills.
 pub fn dream(frames: &Tensor) -> Tensor {
-    let veil = blur(frames, 4.0);
-    let screened = 1.0 - (1.0 - frames) * (1.0 - veil * 0.62);
-    let pale = saturated(&screened, 1.2).clamp(0.0, 1.0);
-    let tint = toned(
-        &luma(&pale),
-        &[(0.0, [0.10, 0.02, 0.16]), (0.6, [0.04, 0.0, 0.03]), (1.0, [0.02, 0.0, -0.02])],
+    let veil = saturated(&blur(frames, 5.0), 1.4).clamp(0.0, 1.0);
+    let screened = 1.0 - (1.0 - frames) * (1.0 - veil * 0.85);
+    let rose = toned(
+        &luma(&screened),
+        &[(0.0, [0.30, 0.10, 0.42]), (0.5, [0.96, 0.62, 0.78]), (1.0, [1.0, 0.96, 0.92])],
     );
-    pale * 0.95 + tint
+    saturated(&screened, 1.1) * 0.66 + rose * 0.36
 }

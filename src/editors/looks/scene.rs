@@ -34,22 +34,20 @@ pub fn autumn(frames: &Tensor) -> Tensor {
 
 /// The last light: gold in the lights, violet in the shadows.
 pub fn sunset(frames: &Tensor) -> Tensor {
-    let grey = luma(frames);
+    let grey = contrast(&luma(frames), 1.15).clamp(0.0, 1.0);
     let sky = 1.0 - depth_of_page(frames);
     let light = toned(
         &grey,
         &[
-            (0.0, [0.10, 0.03, 0.14]),
-            (0.4, [0.62, 0.25, 0.20]),
-            (0.75, [1.0, 0.62, 0.25]),
-            (1.0, [1.0, 0.92, 0.66]),
+            (0.0, [0.10, 0.02, 0.16]),
+            (0.35, [0.55, 0.20, 0.24]),
+            (0.7, [1.0, 0.58, 0.22]),
+            (1.0, [1.0, 0.93, 0.68]),
         ],
     );
-    let lit = saturated(frames, 0.8) * rgb(frames, [1.12, 0.82, 0.62]);
-    lit * 0.42
-        + light * 0.52
-        + sky * rgb(frames, [0.14, 0.04, 0.02])
-        + glow(frames, 0.6, 10.0) * rgb(frames, [0.35, 0.2, 0.08])
+    let lit = contrast(frames, 1.1) * rgb(frames, [1.22, 0.80, 0.60]);
+    let spill = glow(frames, 0.55, 10.0) * rgb(frames, [0.40, 0.22, 0.06]);
+    lit * 0.52 + light * 0.46 + sky * rgb(frames, [0.12, 0.03, 0.04]) + spill
 }
 
 /// Moonlight.
@@ -58,25 +56,25 @@ pub fn night(frames: &Tensor) -> Tensor {
     let moonlit = toned(
         &grey,
         &[
-            (0.0, [0.0, 0.01, 0.05]),
-            (0.5, [0.08, 0.16, 0.34]),
-            (0.85, [0.36, 0.50, 0.74]),
-            (1.0, [0.82, 0.90, 1.0]),
+            (0.0, [0.0, 0.01, 0.06]),
+            (0.5, [0.11, 0.21, 0.43]),
+            (0.85, [0.46, 0.62, 0.86]),
+            (1.0, [0.88, 0.94, 1.0]),
         ],
     );
-    let dark = saturated(frames, 0.7) * rgb(frames, [0.22, 0.30, 0.45]);
-    (moonlit * 0.72 + dark * 0.4 + glow(frames, 0.75, 6.0) * rgb(frames, [0.1, 0.16, 0.3]))
-        * vignette(frames, 0.6)
+    let dark = saturated(frames, 0.8) * rgb(frames, [0.24, 0.34, 0.50]);
+    let spill = glow(frames, 0.7, 6.0) * rgb(frames, [0.14, 0.2, 0.34]);
+    (moonlit * 0.8 + dark * 0.42 + spill) * vignette(frames, 0.6)
 }
 
 /// Glowing tubes along every edge of a dark town.
 pub fn neon(frames: &Tensor) -> Tensor {
     let grey = luma(frames);
     let (x, y, edge) = slope(&grey, 0.9);
-    let tube = (edge * 2.6 - 0.06).clamp(0.0, 1.0);
+    let tube = (edge * 16.0 - 0.12).clamp(0.0, 1.0);
     let turn = ((y.atan2(&x) * 2.0).sin() + 1.0) * 0.5;
     let colour = mix(&rgb(frames, [0.1, 0.85, 1.0]), &rgb(frames, [1.0, 0.15, 0.75]), &turn);
     let light = tube * colour;
     let ground = grey * rgb(frames, [0.24, 0.14, 0.50]) + rgb(frames, [0.02, 0.0, 0.07]);
-    ground + &light * 0.9 + blur(&light, 4.0) * 0.7
+    ground + &light * 0.8 + blur(&light, 4.0) * 0.6
 }

@@ -128,7 +128,11 @@ fn phrases(looks: &[LookConfig]) -> Vec<Phrase> {
         let strong = look.words.iter().map(|phrase| (phrase, false));
         for (phrase, weak) in strong.chain(look.weak_words.iter().map(|phrase| (phrase, true))) {
             let stems = words(phrase).iter().map(|word| stem(word)).collect();
-            phrases.entry(stems).or_default().push((index, weak));
+            let asked = phrases.entry(stems).or_default();
+            // "oil" and "oils" are the same stem.
+            if !asked.iter().any(|&(look, _)| look == index) {
+                asked.push((index, weak));
+            }
         }
     }
     let mut phrases: Vec<Phrase> = phrases.into_iter().collect();
