@@ -88,6 +88,11 @@ impl GmFlow {
 
     /// The whole network: the coarse motion, refined by local matching at twice the resolution.
     /// Both ways, `[n, 2, H, W]` each, pixels.
+    ///
+    /// With the weights of `models/gmflow` the local matching stays where the coarse one has put it: its
+    /// softmax is saturated (0.93 to 1.00 of it on one cell of 4 pixels), so shifts of whole cells come out
+    /// exact and others hardly move (3 pixels: 1.27 before it, 1.36 after). So it is in the original; what
+    /// needs fractions of a cell refines [`Self::coarse`] with [`super::lucas_kanade`].
     pub fn forward(&self, first: &Features, second: &Features) -> (Tensor, Tensor) {
         let coarse = self.match_globally(first, second); // [2n, 2, h/8, w/8]
         let [.., height, width] = first.fine.size()[..] else { unreachable!("features are 4-dimensional") };
