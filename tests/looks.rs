@@ -170,3 +170,19 @@ fn a_look_that_does_not_exist_is_refused() {
     assert!(config(&look("oli", "")).unwrap_err().contains("`oli`"));
     assert!(config(&look("starry", r#", "style": 19, "instead": "oil""#)).unwrap_err().contains("`starry`"));
 }
+
+#[test]
+fn the_readme_lists_every_look() {
+    let readme = fs::read_to_string(project("models/nano/editor/README.md")).unwrap();
+    let rows = readme.lines().filter(|line| {
+        line.starts_with("| scene") || line.starts_with("| medium") || line.starts_with("| finish")
+    });
+    let mut listed: Vec<String> = rows
+        .flat_map(|row| row.split('|').nth(2).unwrap().split(',').map(|name| name.trim().to_string()))
+        .collect();
+    let looks = looks();
+    let mut known: Vec<String> = looks.names().map(Into::into).collect();
+    listed.sort();
+    known.sort();
+    assert_eq!(listed, known);
+}

@@ -30,25 +30,15 @@ pub fn charcoal(frames: &Tensor) -> Tensor {
 /// Brush and ink: black, white, and nothing between.
 pub fn ink(frames: &Tensor) -> Tensor {
     let grey = stroked(&luma(frames), &tangent(&luma(frames), 2.0), 2.5);
-    let sharpened = blur(&grey, 0.7) * 13.0 - blur(&grey, 1.2) * 12.0;
-    let paper = smoothstep(&sharpened, 0.2, 0.46);
+    let sharpened = blur(&grey, 0.8) * 9.0 - blur(&grey, 1.4) * 8.0;
+    let paper = smoothstep(&sharpened, 0.17, 0.45);
     toned(&paper, &[(0.0, [0.06, 0.055, 0.07]), (1.0, [0.97, 0.955, 0.92])])
-}
-
-/// A copper plate's lines, bent by the tones they draw.
-pub fn engraving(frames: &Tensor) -> Tensor {
-    let grey = luma(frames);
-    let wave = bent_lines(&grey, 3.6, 0.0);
-    let tone = (blur(&grey, 0.8) * 1.15 + 0.04).clamp(0.0, 1.0);
-    let hatched = smoothstep(&(&tone * 1.25 - wave * 0.95 + 0.02), -0.12, 0.12);
-    let paper = hatched.minimum(&lines(&grey, 1.1, 0.012));
-    toned(&paper, &[(0.0, [0.17, 0.11, 0.07]), (1.0, [0.95, 0.90, 0.78])])
 }
 
 /// White lines on a draughtsman's blue.
 pub fn blueprint(frames: &Tensor) -> Tensor {
     let grey = luma(frames);
-    let drawn: Tensor = 1.0 - lines(&grey, 1.0, 0.006);
+    let drawn: Tensor = 1.0 - lines(&grey, 1.1, 0.008);
     let (_, _, edge) = slope(&grey, 0.8);
     let line = (drawn * 0.7 + smoothstep(&edge, 0.015, 0.09) * 0.6).clamp(0.0, 1.0);
     let ground = toned(&blur(&grey, 1.0), &[(0.0, [0.02, 0.10, 0.33]), (1.0, [0.12, 0.36, 0.70])]);

@@ -36,12 +36,10 @@ pub fn comic(frames: &Tensor) -> Tensor {
     let flat = stroked(&flattened(frames, 2.5), &direction, 4.0);
     let tones = luma(&flat).clamp(0.0, 1.0);
     let few = stepped(&tones.sqrt(), 4.0, 0.2);
-    let printed = saturated(&(flat * ((few + 0.12) / (&tones + 0.10))), 2.0).clamp(0.0, 1.0);
+    let printed = saturated(&(flat * ((few + 0.12) / (&tones + 0.10))), 1.7).clamp(0.0, 1.0);
     let grey = luma(frames);
     let shadow = stroked(&blur(&grey, 0.6), &direction, 3.0);
-    let solid = smoothstep(&shadow, 0.08, 0.12);
-    // Half shadows are hatched, not tinted.
-    let hatched = smoothstep(&(bent_lines(&grey, 4.0, 0.8) * -0.2 + &shadow), 0.07, 0.13);
-    let ink = lines(&grey, 2.0, 0.016).minimum(&solid).minimum(&hatched);
+    let solid = smoothstep(&shadow, 0.09, 0.15);
+    let ink = lines(&grey, 2.0, 0.016).minimum(&solid);
     printed * rgb(frames, [1.0, 0.98, 0.88]) * (ink * 0.95 + 0.05)
 }

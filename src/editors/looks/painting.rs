@@ -19,15 +19,18 @@ pub fn oil(frames: &Tensor) -> Tensor {
 
 /// Thin washes with darker rims, paper shining through.
 pub fn watercolour(frames: &Tensor) -> Tensor {
-    let direction = tangent(&luma(frames), 2.5);
-    let wash = stroked(&flattened(frames, 3.5), &direction, 3.0);
+    let direction = tangent(&luma(frames), 3.0);
+    let wash = stroked(&flattened(frames, 3.5), &direction, 4.0);
     let grey = luma(&wash);
-    // Thin paint: the paper's white comes through, least where the pigment is dark.
-    let thin = saturated(&wash, 1.4).clamp(0.0, 1.0).pow_tensor_scalar(0.55) * 0.82 + 0.20;
+    // Wet in wet: colours bleed further than tones.
+    let bled = (&grey + blur(&(&wash - &grey), 2.0) * 1.15).clamp(0.0, 1.0);
+    // Pigment is thin: the paper shows through, most in the lights.
+    let pigment = (bled * -1.0 + 1.0).pow_tensor_scalar(1.5) * 0.86;
+    let thin = rgb(frames, [0.99, 0.98, 0.955]) * (1.0 - pigment);
     let (_, _, edge) = slope(&grey, 0.9);
-    let rim = smoothstep(&edge, 0.015, 0.10) * 0.30;
-    let pooled = (blur(&grey, 6.0) - &grey).clamp(-0.12, 0.12) * 0.7; // pigment gathers in the darker places
-    let granules = (luma(frames) - blur(&luma(frames), 1.2)) * 0.8;
+    let rim = smoothstep(&edge, 0.015, 0.09) * 0.25;
+    let pooled = (blur(&grey, 6.0) - &grey).clamp(-0.12, 0.12) * 0.6; // pigment gathers in the darker places
+    let granules = (luma(frames) - blur(&luma(frames), 1.2)) * 0.6;
     thin * (1.0 - rim) - pooled + granules
 }
 

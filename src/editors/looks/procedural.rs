@@ -11,7 +11,6 @@ const PROCEDURES: &[(&str, Procedure)] = &[
     ("pencil", drawing::pencil),
     ("charcoal", drawing::charcoal),
     ("ink", drawing::ink),
-    ("engraving", drawing::engraving),
     ("blueprint", drawing::blueprint),
     ("oil", painting::oil),
     ("watercolour", painting::watercolour),

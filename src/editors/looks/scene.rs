@@ -12,7 +12,11 @@ pub fn winter(frames: &Tensor) -> Tensor {
         &(&grey * 1.5).clamp(0.0, 1.0),
         &[(0.0, [0.36, 0.43, 0.55]), (0.5, [0.78, 0.84, 0.92]), (1.0, [0.98, 0.99, 1.0])],
     );
-    let cold = saturated(frames, 0.5) * rgb(frames, [0.92, 1.0, 1.12]) + 0.05;
+    // What lies flat and looks up is lit from above: snow gathers there, on whatever it is.
+    let (_, down, _) = slope(&grey, 1.2);
+    let ledges = smoothstep(&(-down), 0.015, 0.07) * 0.55;
+    let cold = saturated(frames, 0.5) * rgb(frames, [0.92, 1.0, 1.14]) + 0.06;
+    let cold = &cold + ledges * (rgb(frames, [0.95, 0.98, 1.0]) - &cold);
     mix(&cold, &snow, &blur(&greenness(frames), 1.0))
 }
 
@@ -28,7 +32,9 @@ pub fn autumn(frames: &Tensor) -> Tensor {
             (1.0, [1.0, 0.90, 0.55]),
         ],
     );
-    let warm = frames * rgb(frames, [1.06, 0.98, 0.86]) + rgb(frames, [0.02, 0.01, 0.0]);
+    let gold =
+        toned(&grey, &[(0.0, [0.08, 0.03, 0.02]), (0.5, [0.66, 0.42, 0.22]), (1.0, [1.0, 0.92, 0.72])]);
+    let warm = frames * rgb(frames, [1.10, 0.98, 0.80]) * 0.68 + gold * 0.34;
     mix(&warm, &leaves, &blur(&greenness(frames), 0.8))
 }
 

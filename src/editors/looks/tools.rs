@@ -180,17 +180,6 @@ pub fn lines(tones: &Tensor, width: f64, threshold: f64) -> Tensor {
     1.0 - smoothstep(&(-along), threshold, threshold * 2.2)
 }
 
-/// A wave of lines `period` units apart, bent by the tones that they draw so that they follow the form:
-/// 1 in a line's middle, 0 between two, `[n, 1, H, W]`.
-///
-/// - `slant`: how far a line falls for each unit to the right
-pub fn bent_lines(tones: &Tensor, period: f64, slant: f64) -> Tensor {
-    let (height, width) = sides(tones);
-    let axis = |length: i64| Tensor::arange(length, (Kind::Float, tones.device())) / (unit(tones) * period);
-    let page = axis(height).view([1, 1, height, 1]) - axis(width).view([1, 1, 1, width]) * slant;
-    ((page + blur(tones, 2.5) * 5.0) * std::f64::consts::TAU).cos() * 0.5 + 0.5
-}
-
 /// Tone against that of its neighbourhood of `sigma` units, at most 1: what a pencil would leave white.
 pub fn against_surroundings(tones: &Tensor, sigma: f64) -> Tensor {
     ((tones + 0.02) / (blur(tones, sigma) + 0.02)).clamp(0.0, 1.0)
