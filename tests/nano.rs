@@ -4,9 +4,12 @@ mod common;
 
 use common::{fill, nano_configs};
 use gstflowvid::{
-    diffusion::{DiffusionModel, KeyframeMemory, PictureConditions},
+    diffusion::{
+        ControlNetModel, DiffusionModel, KeyframeMemory, PatchAutoencoder, PictureConditions,
+        Preconditioning, UNet2DConditionModel,
+    },
     torch::Placement,
-    weights::{ModelFolder, search_path},
+    weights::{ModelFolder, load, search_path},
 };
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
@@ -90,4 +93,38 @@ fn saved_weights_load_as_the_same_model() {
     let (expected, found) = (output(&model, &pictures, &sample), output(&loaded, &pictures, &sample));
     assert!((expected - &found).abs().max().double_value(&[]) < 1e-5);
     assert!(found.std(true).double_value(&[]) > 0.1);
+}
+
+/// `[normalised residual, composite, first edited frame, confidence]`, for UNet and ControlNet alike.
+#[test]
+fn conditions_enter_in_the_documented_order() {
+    let _no_grad = tch::no_grad_guard();
+    let (store, (_root, folder)) = (VarStore::new(Placement::cpu().device), nano_configs());
+    let model = DiffusionModel::new(&store.root(), &folder).unwrap();
+    fill(&store, 1);
+    DiffusionModel::save(&store, folder.path(), Kind::Float).unwrap();
+    let component = |name| folder.component(name).unwrap();
+    let unet = load(&component("unet"), Placement::cpu(), UNet2DConditionModel::new).unwrap();
+    let controlnet = load(&component("controlnet"), Placement::cpu(), ControlNetModel::new).unwrap();
+    let vae = load(&component("vae"), Placement::cpu(), PatchAutoencoder::new).unwrap();
+
+    let pictures = conditions(2);
+    let (composite, first) = (vae.encode(&pictures.composite), vae.encode(&pictures.first));
+    let sample = composite.randn_like();
+    let timesteps = Tensor::full(2, 700, (Kind::Int64, Device::Cpu));
+    let text = model.encode_prompts(&["starry night"; 2]);
+    let lowest = pictures.confidence.unfold(2, 4, 4).unfold(3, 4, 4).amin([-1, -2], false); // of each 4 x 4
+    let known = Preconditioning { tau_visible: 0.12, tau_hole: 0.5 }.at(
+        &sample,
+        &composite,
+        &lowest,
+        &model.scheduler().noise_level(&timesteps),
+    );
+    let input = Tensor::cat(&[&known.input(), &composite, &first.expand_as(&composite), &lowest], 1);
+    let embedding = controlnet.embed_condition(&pictures.condition);
+    let residuals = controlnet.forward(&input, &timesteps, &text, &embedding, 1.0);
+    let memory = &mut KeyframeMemory::new(2);
+    let expected = known.velocity(&unet.forward(&input, &timesteps, &text, Some(&residuals), memory));
+    let error = (output(&model, &pictures, &sample) - expected).abs().max().double_value(&[]);
+    assert!(error < 1e-4, "{error}");
 }

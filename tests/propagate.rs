@@ -6,24 +6,29 @@ use std::{fs, time::Instant};
 
 use common::{fill, nano_configs};
 use gstflowvid::{
-    diffusion::DiffusionModel,
+    diffusion::{DiffusionModel, KeyframeMemory, PictureConditions, noise},
     engine::{CancelToken, EditParameters, EngineError, KeyframeConditions, Propagator},
     torch::Placement,
 };
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
-/// The embedded model's configs with random weights, `keyframes` of 64 x 96 pixels a call.
 fn propagator(keyframes: i64) -> Propagator {
+    with_model(keyframes).0
+}
+
+/// The embedded model's configs with random weights, `keyframes` of 64 x 96 pixels a call; and the same
+/// model for a loop of the test's own.
+fn with_model(keyframes: i64) -> (Propagator, DiffusionModel) {
     let (_root, folder) = nano_configs();
     let index = folder.path().join("model_index.json");
     let mut value: serde_json::Value = serde_json::from_str(&fs::read_to_string(&index).unwrap()).unwrap();
     value["flowvid"]["pixels_per_call"] = (keyframes * 64 * 96).into();
     fs::write(index, value.to_string()).unwrap();
     let store = VarStore::new(Placement::cpu().device);
-    DiffusionModel::new(&store.root(), &folder).unwrap();
+    let model = DiffusionModel::new(&store.root(), &folder).unwrap();
     fill(&store, 3);
     DiffusionModel::save(&store, folder.path(), Kind::Float).unwrap();
-    Propagator::load(&folder, Placement::cpu()).unwrap()
+    (Propagator::load(&folder, Placement::cpu()).unwrap(), model)
 }
 
 fn conditions(stream_times: &[u64], [height, width]: [i64; 2]) -> KeyframeConditions {
@@ -69,6 +74,43 @@ fn seed_and_prompt_decide_every_byte() {
         let difference = largest(&pictures - diffuse(&propagator, &other));
         assert!(difference > 1.0 / 255.0, "another {changed} changes no byte: {difference}");
     }
+}
+
+/// DDIM with guidance, the finished keyframe at each step's own noise, all keyframes in one call.
+#[test]
+fn sampling_matches_the_loop_written_plainly() {
+    let (propagator, model) = with_model(2);
+    let _no_grad = tch::no_grad_guard();
+    let given = conditions(&TIMES, SMALL);
+    let KeyframeConditions { composite, confidence, condition, first, .. } = conditions(&TIMES, SMALL);
+    let latents = model.encode_conditions(&PictureConditions { composite, confidence, condition, first });
+    let finished = model.encode_pictures(&given.composite.narrow(0, 0, 1));
+    let start = noise(1, &TIMES, [24, 16, 24], Device::Cpu);
+    let (scheduler, mut sample) = (model.scheduler(), start.shallow_clone());
+    for timestep in [999, 666, 332] {
+        let times = |count| Tensor::full(count, timestep, (Kind::Int64, Device::Cpu));
+        let held = scheduler.add_noise(&finished, &start.narrow(0, 0, 1), &times(1));
+        sample = Tensor::cat(&[held, sample.narrow(0, 1, 4)], 0);
+        let [wanted, unwanted] = ["starry night", "neon"].map(|prompt| {
+            let text = model.encode_prompts(&[prompt; 5]);
+            let memory = &mut KeyframeMemory::new(5);
+            model.denoise(&sample, &times(5), &text, &latents, memory).model_output()
+        });
+        let guided = &unwanted + (wanted - &unwanted) * 3.0;
+        sample = scheduler.step(&guided, timestep, 3, &sample);
+    }
+    let expected = model.decode_latents(&sample).narrow(0, 1, 4);
+    let found = diffuse(
+        &propagator,
+        &EditParameters {
+            num_inference_steps: 3,
+            guidance_scale: 3.0,
+            negative_prompt: "neon".into(),
+            ..parameters("starry night", 1)
+        },
+    );
+    let error = largest(found.narrow(0, 1, 4) - &expected);
+    assert!(error < 1e-3 && expected.std(true).double_value(&[]) > 0.1, "{error}");
 }
 
 #[test]
