@@ -8,19 +8,19 @@ use crate::conditions::filters::luma;
 /// Thick paint: flat strokes along the forms, that catch the light.
 pub fn oil(frames: &Tensor) -> Tensor {
     let direction = tangent(&luma(frames), 3.0);
-    let flat = flattened(frames, 4.5);
+    let flat = flattened(frames, 3.5);
     // The source's own grain, drawn out along the form, is what the bristles leave.
     let bristles = stroked(&(luma(frames) - blur(&luma(frames), 1.5)), &direction, 6.0);
     let paint = contrast(&saturated(&stroked(&flat, &direction, 4.0), 1.4), 1.12);
     let height = luma(&paint) * 0.5 + &bristles * 4.0;
     let (x, y, _) = slope(&height, 0.6);
-    paint + bristles * 1.3 - (x + y) * 0.5
+    &paint + bristles * 1.3 - (x + y) * 0.5 + accents(frames, &paint) * 0.6
 }
 
 /// Thin washes with darker rims, paper shining through.
 pub fn watercolour(frames: &Tensor) -> Tensor {
     let direction = tangent(&luma(frames), 3.0);
-    let wash = stroked(&flattened(frames, 3.5), &direction, 4.0);
+    let wash = stroked(&flattened(frames, 2.8), &direction, 3.5);
     let grey = luma(&wash);
     // Wet in wet: colours bleed further than tones.
     let bled = (&grey + blur(&(&wash - &grey), 2.0) * 1.15).clamp(0.0, 1.0);
@@ -31,7 +31,7 @@ pub fn watercolour(frames: &Tensor) -> Tensor {
     let rim = smoothstep(&edge, 0.015, 0.09) * 0.25;
     let pooled = (blur(&grey, 6.0) - &grey).clamp(-0.12, 0.12) * 0.6; // pigment gathers in the darker places
     let granules = (luma(frames) - blur(&luma(frames), 1.2)) * 0.6;
-    thin * (1.0 - rim) - pooled + granules
+    thin * (1.0 - rim) - pooled + granules + accents(frames, &wash) * 0.7
 }
 
 /// Chalk: light, soft colours in short strokes.
@@ -47,9 +47,9 @@ pub fn pastel(frames: &Tensor) -> Tensor {
 
 /// Modelling clay: smooth lumps under a lamp.
 pub fn clay(frames: &Tensor) -> Tensor {
-    let flat = saturated(&stroked(&flattened(frames, 4.0), &tangent(&luma(frames), 2.5), 3.0), 1.35);
+    let flat = saturated(&stroked(&flattened(frames, 3.0), &tangent(&luma(frames), 2.5), 3.0), 1.35);
     let (x, y, _) = slope(&blur(&luma(&flat), 0.8), 1.0);
     let lit = (x + y) * -3.2;
     let shine = smoothstep(&lit, 0.10, 0.45) * 0.35;
-    flat * 0.82 + 0.10 + lit.clamp(-0.32, 0.22) + shine
+    &flat * 0.82 + 0.10 + lit.clamp(-0.32, 0.22) + shine + accents(frames, &flat) * 0.6
 }

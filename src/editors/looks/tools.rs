@@ -168,6 +168,13 @@ pub fn flattened(frames: &Tensor, radius: f64) -> Tensor {
     sum / total
 }
 
+/// The small darks and lights (eyes, say) that a flattening took away, to be set last, `[n, 1, H, W]`.
+pub fn accents(frames: &Tensor, flat: &Tensor) -> Tensor {
+    let lost = blur(&(luma(frames) - luma(flat)), 0.7);
+    // What is faint stays away, or the flattening would be undone.
+    &lost * smoothstep(&lost.abs(), 0.02, 0.10)
+}
+
 /// Ink lines: 1 is paper, 0 is ink, `[n, 1, H, W]`; lines follow the edges.
 ///
 /// - `width`: of a line, in units
