@@ -34,12 +34,14 @@ fn apart(one: &Tensor, other: &Tensor) -> f64 {
 #[test]
 fn every_look_is_a_picture_and_always_the_same() {
     let (looks, frame) = (looks(), frame());
+    let untouched = frame.copy();
     for name in looks.names() {
         let look = looks.named(name).unwrap();
         let edited = looks.apply(&look, &frame, 1.0, None);
         assert_eq!(edited.size(), frame.size(), "{name}");
         let (low, high) = (edited.min().double_value(&[]), edited.max().double_value(&[]));
         assert!(low >= 0.0 && high <= 1.0, "{name}: {low}..{high}"); // false for NaN as well
+        assert_eq!(apart(&frame, &untouched), 0.0, "{name} writes into the source");
         assert_eq!(apart(&edited, &looks.apply(&look, &frame, 1.0, None)), 0.0, "{name}");
         let half = looks.apply(&look, &frame, 0.5, None);
         assert!((apart(&half, &frame) * 2.0 - apart(&edited, &frame)).abs() < 0.1, "{name} at half strength");
@@ -64,6 +66,31 @@ fn no_look_leaves_the_source_and_no_two_are_alike() {
     }
     println!("closest: {closest:?}");
     assert!(closest.0 > LEAST, "{} is like {}: {:.1}/255 apart", closest.1, closest.2, closest.0);
+}
+
+/// What stands on the screen (hatching, grain) would swim over what moves.
+#[test]
+fn procedural_looks_move_with_the_picture() {
+    const SHIFT: i64 = 5;
+    const MARGIN: i64 = 24;
+    let root = tempfile::tempdir().unwrap();
+    fs::copy(project("models/nano/editor/config.json"), root.path().join("config.json")).unwrap();
+    let looks = open(root.path()).unwrap(); // without the painterly network
+    let frame = frame();
+    let [height, width] = [2, 3].map(|side| frame.size()[side] - SHIFT);
+    let [rows, columns] = [height, width].map(|length| length - SHIFT - 2 * MARGIN);
+    for name in looks.names() {
+        let look = looks.named(name).unwrap();
+        let edited = |from: i64| {
+            let cut = frame.narrow(2, from, height).narrow(3, from, width).contiguous();
+            looks.apply(&look, &cut, 1.0, None)
+        };
+        let inside = |frames: Tensor, from: i64| frames.narrow(2, from, rows).narrow(3, from, columns);
+        let (here, there) = (inside(edited(0), SHIFT + MARGIN), inside(edited(SHIFT), MARGIN));
+        let swims = apart(&here, &there);
+        println!("{name}: {swims:.2}");
+        assert!(swims < 4.0, "{name} swims: {swims:.1}/255 for a shift of {SHIFT} pixels");
+    }
 }
 
 #[test]
