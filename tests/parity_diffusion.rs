@@ -1,4 +1,4 @@
-//! UNet, ControlNet, text encoder and DDIM against diffusers 0.36.0 and transformers 5.24.0 (torch 2.11.0),
+//! UNet, ControlNet, autoencoder, text encoder and DDIM against diffusers 0.36.0 and transformers 5.24.0 (torch 2.11.0),
 //! fp32, random weights in every parameter; made by `tests/parity/diffusion/make.py`.
 
 mod common;
@@ -9,7 +9,7 @@ use common::{Fixture, assert_relative, fill, project, random_values};
 use gstflowvid::{
     diffusion::{
         ClipTextConfig, ClipTextModel, ControlNetConfig, ControlNetModel, ControlNetResiduals, DdimConfig,
-        DdimScheduler, KeyframeMemory, UNet2DConditionModel, UNetConfig,
+        DdimScheduler, KeyframeMemory, UNet2DConditionModel, UNetConfig, Vae,
     },
     torch::Placement,
 };
@@ -132,6 +132,17 @@ fn text_encoders_match() {
 }
 
 #[test]
+fn the_autoencoder_matches_both_ways() {
+    let (fixture, _no_grad) = (Fixture::open(FIXTURE), tch::no_grad_guard());
+    let (_store, vae) = filled("kl", Vae::new);
+    let pictures = random("kl.pictures", &[1, 3, 24, 40]) * 0.5 + 0.5; // the fixture's are -1..1
+    let mean = vae.encode(&pictures) / 0.18215;
+    assert_relative("kl mean", &mean, &fixture.tensor("kl.mean"), TOLERANCE);
+    let decoded = vae.decode(&random("kl.given", &[1, 4, 6, 10])) * 2.0 - 1.0;
+    assert_relative("kl decoded", &decoded, &fixture.tensor("kl.decoded"), TOLERANCE);
+}
+
+#[test]
 fn ddim_matches_over_whole_loops() {
     let fixture = Fixture::open(FIXTURE);
     let cases = json("tests/parity/diffusion/schedulers.json");
@@ -227,6 +238,11 @@ fn stable_diffusion_15s_configs_construct() {
     let controlnet: ControlNetConfig = serde_json::from_str(unet).unwrap();
     ControlNetModel::new(&store.root(), &controlnet);
     assert_eq!(parameters(&store), 361_279_120); // diffusers' ControlNetModel of this config
+    let store = VarStore::new(Placement::cpu().device);
+    let vae = r#"{"_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channels": [128, 256, 512, 512],
+        "in_channels": 3, "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": 32}"#;
+    Vae::new(&store.root(), &serde_json::from_str(vae).unwrap());
+    assert_eq!(parameters(&store), 83_653_863);
     let refused = unet.replace(r#""center_input_sample": false"#, r#""center_input_sample": true"#);
     assert!(serde_json::from_str::<UNetConfig>(&refused).is_err());
 }

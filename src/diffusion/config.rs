@@ -117,7 +117,8 @@ pub enum KeyframeAttention {
     Own,
     /// The batch's first keyframe's and the previous keyframe's. Source: FlowVid eq. 3.
     FirstPrevious,
-    /// All three.
+    /// All three: the embedded model's. FlowVid starts from a trained image model and leaves the keyframe's
+    /// own out.
     SelfFirstPrevious,
 }
 

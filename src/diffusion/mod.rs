@@ -1,6 +1,7 @@
 //! Diffusion networks and schedulers, with diffusers' names for modules, options and weights.
 
 mod attention;
+mod autoencoder_kl;
 mod blocks;
 mod config;
 mod controlnet;
@@ -19,6 +20,7 @@ mod tokenizer;
 mod unet;
 mod vae;
 
+pub use autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
 pub use config::{
     Activation, BlocksConfig, DownBlockType, KeyframeAttention, MidBlockType, Off, PerBlock, TimeScaleShift,
     UpBlockType,
@@ -32,4 +34,4 @@ pub use schedulers::{BetaSchedule, DdimConfig, DdimScheduler, NoiseLevel, Predic
 pub use text_encoder::{ClipTextConfig, ClipTextModel};
 pub use tokenizer::Tokenizer;
 pub use unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel, UNetConfig};
-pub use vae::{PatchAutoencoder, PatchAutoencoderConfig};
+pub use vae::{PatchAutoencoder, PatchAutoencoderConfig, Vae, VaeConfig};

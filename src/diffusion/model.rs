@@ -37,7 +37,7 @@ use super::{
     text_encoder::ClipTextModel,
     tokenizer::Tokenizer,
     unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel},
-    vae::PatchAutoencoder,
+    vae::Vae,
 };
 use crate::{
     torch::{Placement, channels_last},
@@ -54,7 +54,7 @@ pub struct DiffusionModel {
     tokenizer: Tokenizer,
     unet: UNet2DConditionModel,
     controlnet: Option<ControlNetModel>,
-    vae: PatchAutoencoder,
+    vae: Vae,
     scheduler: DdimScheduler,
     flowvid: FlowVidConfig,
     placement: Placement,
@@ -137,7 +137,7 @@ impl DiffusionModel {
                 .controlnet
                 .as_ref()
                 .map(|config| ControlNetModel::new(&(vs / "controlnet"), config)),
-            vae: PatchAutoencoder::new(&(vs / "vae"), &configs.vae),
+            vae: Vae::new(&(vs / "vae"), &configs.vae),
             tokenizer: configs.tokenizer,
             scheduler: DdimScheduler::new(&configs.scheduler),
             flowvid: configs.unet.flowvid,
@@ -160,7 +160,7 @@ impl DiffusionModel {
             text_encoder: weights::load(&component("text_encoder")?, placement, ClipTextModel::new)?,
             unet: weights::load(&component("unet")?, placement, UNet2DConditionModel::new)?,
             controlnet: controlnet.transpose()?,
-            vae: weights::load(&component("vae")?, placement, PatchAutoencoder::new)?,
+            vae: weights::load(&component("vae")?, placement, Vae::new)?,
             tokenizer: configs.tokenizer,
             scheduler: DdimScheduler::new(&configs.scheduler),
             flowvid: configs.unet.flowvid,

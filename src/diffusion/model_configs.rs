@@ -6,7 +6,7 @@ use super::{
     text_encoder::ClipTextConfig,
     tokenizer::Tokenizer,
     unet::{ChannelCondition, UNetConfig},
-    vae::PatchAutoencoderConfig,
+    vae::VaeConfig,
 };
 use crate::weights::{Component, ModelFolder, WeightsError};
 
@@ -15,7 +15,7 @@ use crate::weights::{Component, ModelFolder, WeightsError};
 pub(super) struct ModelConfigs {
     pub unet: UNetConfig,
     pub controlnet: Option<ControlNetConfig>,
-    pub vae: PatchAutoencoderConfig,
+    pub vae: VaeConfig,
     pub text_encoder: ClipTextConfig,
     pub scheduler: DdimConfig,
     pub tokenizer: Tokenizer,
@@ -28,7 +28,7 @@ impl ModelConfigs {
         let configs = Self {
             unet: unet.config()?,
             controlnet: folder.has("controlnet").then(controlnet).transpose()?,
-            vae: of_class(folder, "vae", "PatchAutoencoder")?.config()?,
+            vae: folder.component("vae")?.config()?,
             text_encoder: folder.component("text_encoder")?.config()?,
             scheduler: folder.component("scheduler")?.config()?,
             tokenizer: Tokenizer::open(&folder.path().join("tokenizer"))?,
@@ -46,7 +46,7 @@ impl ModelConfigs {
         let in_channels = latents + condition_channels(unet);
         let equal = [
             ("in_channels", unet.blocks.in_channels, "out_channels and flowvid.conditions", in_channels),
-            ("out_channels", latents, "latent_channels of vae", vae.latent_channels),
+            ("out_channels", latents, "latent_channels of vae", vae.latent_channels()),
             (
                 "cross_attention_dim",
                 unet.blocks.cross_attention_dim,

@@ -6,6 +6,73 @@ use tch::{
     nn::{self, Conv2D, ConvConfig, ConvTranspose2D, ConvTransposeConfig, Path},
 };
 
+use super::autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
+
+/// `vae/config.json`, by its `_class_name`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "_class_name")]
+pub enum VaeConfig {
+    /// The embedded model's.
+    PatchAutoencoder(PatchAutoencoderConfig),
+    /// Stable Diffusion's.
+    AutoencoderKL(AutoencoderKlConfig),
+}
+
+impl VaeConfig {
+    /// Channels of the latents.
+    pub fn latent_channels(&self) -> i64 {
+        match self {
+            Self::PatchAutoencoder(config) => config.latent_channels,
+            Self::AutoencoderKL(config) => config.latent_channels,
+        }
+    }
+}
+
+/// An autoencoder of pictures.
+#[derive(Debug)]
+pub enum Vae {
+    /// Linear, of square patches.
+    Patch(PatchAutoencoder),
+    /// Convolutional, with a Kullback-Leibler loss.
+    Kl(Box<AutoencoderKl>),
+}
+
+impl Vae {
+    /// New weights.
+    pub fn new(vs: &Path, config: &VaeConfig) -> Self {
+        match config {
+            VaeConfig::PatchAutoencoder(config) => Self::Patch(PatchAutoencoder::new(vs, config)),
+            VaeConfig::AutoencoderKL(config) => Self::Kl(Box::new(AutoencoderKl::new(vs, config))),
+        }
+    }
+
+    /// Pixels to a latent, each way.
+    pub fn scale_factor(&self) -> i64 {
+        match self {
+            Self::Patch(vae) => vae.scale_factor(),
+            Self::Kl(vae) => vae.scale_factor(),
+        }
+    }
+
+    /// - `pictures`: `[n, 3, H, W]`, 0..1
+    /// - returns `[n, latent_channels, h, w]`, about unit variance
+    pub fn encode(&self, pictures: &Tensor) -> Tensor {
+        match self {
+            Self::Patch(vae) => vae.encode(pictures),
+            Self::Kl(vae) => vae.encode(pictures),
+        }
+    }
+
+    /// - `latents`: `[n, latent_channels, h, w]`
+    /// - returns `[n, 3, H, W]`, about 0..1, not clamped
+    pub fn decode(&self, latents: &Tensor) -> Tensor {
+        match self {
+            Self::Patch(vae) => vae.decode(latents),
+            Self::Kl(vae) => vae.decode(latents),
+        }
+    }
+}
+
 /// `config.json` of a linear autoencoder of square patches.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PatchAutoencoderConfig {

@@ -111,6 +111,12 @@ def networks():
         tokens = (torch.arange(2 * length).reshape(2, length) * 37 + 11) % text["vocab_size"]
         keep(f"{name}.output", model(tokens).last_hidden_state)
 
+    vae = fill(diffusers.AutoencoderKL(**config("kl")), SEED)
+    pictures = random_tensor(SEED, "kl.pictures", (1, 3, 24, 40))
+    keep("kl.mean", vae.encode(pictures).latent_dist.mode())
+    given = random_tensor(SEED, "kl.given", (1, 4, 6, 10))
+    keep("kl.decoded", vae.decode(given / vae.config.scaling_factor).sample)
+
 
 def schedulers():
     for name, case in json.loads((HERE / "schedulers.json").read_text()).items():
