@@ -6,7 +6,7 @@ use common::{fill, nano_configs};
 use gstflowvid::{
     diffusion::{
         ControlNetModel, DiffusionModel, KeyframeMemory, PatchAutoencoder, PictureConditions,
-        Preconditioning, UNet2DConditionModel,
+        Preconditioning, Tokenizer, UNet2DConditionModel,
     },
     torch::Placement,
     weights::{ModelFolder, load, search_path},
@@ -40,6 +40,24 @@ fn the_embedded_model_fits_its_budget() {
     DiffusionModel::new(&store.root(), &folder).unwrap();
     let parameters: usize = store.variables().values().map(Tensor::numel).sum();
     assert!(parameters < 7_500_000, "{parameters} parameters do not fit into 16 MB with the rest");
+}
+
+/// The text encoder is taught by the words that choose a look.
+#[test]
+fn the_tokenizer_knows_every_word_of_every_look() {
+    let folder = ModelFolder::find("nano", &search_path(None)).unwrap();
+    let tokenizer = Tokenizer::open(&folder.path().join("tokenizer")).unwrap();
+    let looks = folder.component("editor").unwrap().config["looks"].as_array().unwrap().clone();
+    let words: Vec<String> = ["words", "weak_words"]
+        .iter()
+        .flat_map(|key| looks.iter().filter_map(move |look| look[key].as_array()))
+        .flatten()
+        .flat_map(|words| words.as_str().unwrap().split(|letter: char| !letter.is_alphanumeric()))
+        .map(str::to_owned)
+        .collect();
+    assert!(words.len() > 100);
+    let unknown: Vec<_> = words.iter().filter(|word| !tokenizer.understands(word)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }
 
 #[test]

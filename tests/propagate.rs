@@ -99,7 +99,7 @@ fn sampling_matches_the_loop_written_plainly() {
         let guided = &unwanted + (wanted - &unwanted) * 3.0;
         sample = scheduler.step(&guided, timestep, 3, &sample);
     }
-    let expected = model.decode_latents(&sample).narrow(0, 1, 4);
+    let expected = model.decode_upon(&sample, &given.composite).clamp(0.0, 1.0).narrow(0, 1, 4);
     let found = diffuse(
         &propagator,
         &EditParameters {
@@ -111,6 +111,21 @@ fn sampling_matches_the_loop_written_plainly() {
     );
     let error = largest(found.narrow(0, 1, 4) - &expected);
     assert!(error < 1e-3 && expected.std(true).double_value(&[]) > 0.1, "{error}");
+}
+
+/// Untrained, with one step, the composite comes back whole: also what the autoencoder cannot hold.
+#[test]
+fn what_the_network_leaves_alone_is_the_composites() {
+    let (_root, folder) = nano_configs();
+    let store = VarStore::new(Placement::cpu().device);
+    DiffusionModel::new(&store.root(), &folder).unwrap();
+    DiffusionModel::save(&store, folder.path(), Kind::Float).unwrap();
+    let propagator = Propagator::load(&folder, Placement::cpu()).unwrap();
+    let given = conditions(&TIMES, SMALL);
+    let one_step = EditParameters { num_inference_steps: 1, ..parameters("oil", 1) };
+    let pictures = propagator.diffuse(&given, &one_step, &CancelToken::new()).unwrap();
+    let error = largest(pictures - given.composite);
+    assert!(error < 1e-4, "{error}");
 }
 
 #[test]

@@ -222,6 +222,21 @@ impl DiffusionModel {
         self.vae.decode(latents).to_kind(Kind::Float).clamp(0.0, 1.0)
     }
 
+    /// As [`decode_latents`](Self::decode_latents), upon the composite that the latents were made from: what
+    /// the autoencoder would lose of it is kept. Without a prior the latents are not the composite's, and are
+    /// decoded alone.
+    ///
+    /// - `latents`: `[n, latent_channels, h, w]`
+    /// - `composite`: `[n, 3, H, W]`, 0..1
+    /// - returns `[n, 3, H, W]`, f32, about 0..1, not clamped
+    pub fn decode_upon(&self, latents: &Tensor, composite: &Tensor) -> Tensor {
+        let decode = |latents: &Tensor| self.vae.decode(latents).to_kind(Kind::Float);
+        match self.flowvid.prior {
+            Some(_) => decode(latents) + composite - decode(&self.encode_pictures(composite)),
+            None => decode(latents),
+        }
+    }
+
     /// Encodes what steers the keyframes, once for all steps. All tensors on the model's device.
     pub fn encode_conditions(&self, pictures: &PictureConditions) -> LatentConditions {
         let composite = self.encode_pictures(&pictures.composite); // [n, latent_channels, h, w]

@@ -32,7 +32,7 @@ impl VaeConfig {
 #[derive(Debug)]
 pub enum Vae {
     /// Linear, of square patches.
-    Patch(PatchAutoencoder),
+    Patch(Box<PatchAutoencoder>),
     /// Convolutional, with a Kullback-Leibler loss.
     Kl(Box<AutoencoderKl>),
 }
@@ -41,7 +41,7 @@ impl Vae {
     /// New weights.
     pub fn new(vs: &Path, config: &VaeConfig) -> Self {
         match config {
-            VaeConfig::PatchAutoencoder(config) => Self::Patch(PatchAutoencoder::new(vs, config)),
+            VaeConfig::PatchAutoencoder(config) => Self::Patch(Box::new(PatchAutoencoder::new(vs, config))),
             VaeConfig::AutoencoderKL(config) => Self::Kl(Box::new(AutoencoderKl::new(vs, config))),
         }
     }

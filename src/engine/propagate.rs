@@ -201,7 +201,9 @@ impl Propagator {
         let mut pictures = Vec::new();
         for &(start, length) in calls {
             check(cancel)?;
-            pictures.push(self.model.decode_latents(&sample.narrow(0, start, length)));
+            let [latents, composite] =
+                [sample, &conditions.composite].map(|all| all.narrow(0, start, length));
+            pictures.push(self.model.decode_upon(&latents, &composite).clamp(0.0, 1.0));
         }
         let pictures = Tensor::cat(&pictures, 0);
         let others = pictures.narrow(0, 1, pictures.size()[0] - 1);
