@@ -210,3 +210,49 @@ pub fn depth_of_page(frames: &Tensor) -> Tensor {
 pub fn glow(frames: &Tensor, from: f64, sigma: f64) -> Tensor {
     blur(&(frames * smoothstep(&luma(frames), from, 1.0)), sigma)
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn averages_keep_a_flat_picture_flat() {
+        tch::manual_seed(5);
+        let noise = Tensor::rand([2, 3, 48, 64], (Kind::Float, Device::Cpu));
+        let flat = noise.ones_like() * 0.3;
+        let direction = tangent(&luma(&noise), 2.0);
+        for (name, averaged) in [
+            ("stroked", stroked(&flat, &direction, 20.0)),
+            ("flattened", flattened(&flat, 30.0)),
+            ("narrow blur", blur(&flat, 7.0)),
+            ("wide blur", blur(&flat, 70.0)),
+        ] {
+            let worst = (averaged - 0.3).abs().max().double_value(&[]);
+            assert!(worst < 1e-4, "{name}: {worst}");
+        }
+    }
+
+    #[test]
+    fn strokes_follow_the_edge() {
+        // A bright upright bar: a stroke along it keeps it, one across it would not.
+        let bar = Tensor::zeros([1, 1, 48, 64], (Kind::Float, Device::Cpu));
+        let _ = bar.narrow(3, 30, 4).fill_(1.0);
+        let kept = stroked(&bar, &tangent(&bar, 2.0), 40.0).narrow(2, 12, 24).narrow(3, 31, 2);
+        assert!(kept.min().double_value(&[]) > 0.9);
+    }
+
+    #[test]
+    fn tones_meet_their_stops() {
+        let tones = Tensor::from_slice(&[0.0f32, 0.25, 1.0]).view([1, 1, 1, 3]);
+        let stops = [(0.0, [0.1, 0.2, 0.3]), (0.5, [0.5, 0.6, 0.7]), (1.0, [1.0, 0.0, 0.7])];
+        let colours = toned(&tones, &stops);
+        for (x, expected) in [[0.1, 0.2, 0.3], [0.3, 0.4, 0.5], [1.0, 0.0, 0.7]].iter().enumerate() {
+            for (channel, value) in expected.iter().enumerate() {
+                let found = colours.double_value(&[0, channel as i64, 0, x as i64]);
+                assert!((found - value).abs() < 1e-6, "{found} instead of {value}");
+            }
+        }
+    }
+}
