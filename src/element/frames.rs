@@ -9,7 +9,10 @@ use gst::BufferCopyFlags;
 use gst_video::prelude::*;
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameRef, VideoInfo};
 
+use self::color::Levels;
 use crate::engine::{Picture, Samples};
+
+mod color;
 
 /// Copies a frame of upstream's into a buffer of ours; upstream's own, which may come from a small pool,
 /// is not held.
@@ -70,53 +73,54 @@ fn carry(from: &gst::BufferRef, to: &mut gst::BufferRef) -> Result<(), BoolError
     Ok(())
 }
 
-/// The RGB layout that stands between a native format and a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Between {
-    Rgb,
-    /// Where the alpha plane must come along.
-    Argb,
-    /// Where there are more than eight bits; 16-bit samples in the machine's own byte order.
-    Argb64,
+/// One side of the conversion: a native format, and the same picture with four samples a pixel (alpha
+/// first, then RGB or YUV as the format has it), which GStreamer's converter reaches without a matrix.
+struct Side {
+    native: VideoInfo,
+    packed: VideoInfo,
+    levels: Levels,
+    depth: u32,
+    /// Packed samples have sixteen bits.
+    wide: bool,
 }
 
-impl Between {
-    fn of(info: &VideoInfo) -> Self {
-        match info.format_info() {
-            format if format.depth().iter().any(|&depth| depth > 8) => Self::Argb64,
-            format if format.has_alpha() => Self::Argb,
-            _ => Self::Rgb,
-        }
+impl Side {
+    fn new(native: &VideoInfo) -> Result<Self, BoolError> {
+        let depth = native.comp_depth(0);
+        // GStreamer 1.22 writes past the end of an AYUV frame when it unpacks UYVY of an odd width.
+        let wide = depth > 8 || (native.format() == VideoFormat::Uyvy && native.width() % 2 == 1);
+        let format = match (native.format_info().is_rgb(), wide) {
+            (true, false) => VideoFormat::Argb,
+            (true, true) => VideoFormat::Argb64,
+            (false, false) => VideoFormat::Ayuv,
+            (false, true) => VideoFormat::Ayuv64,
+        };
+        let packed = VideoInfo::builder(format, native.width(), native.height())
+            .fps(native.fps())
+            .par(native.par())
+            .interlace_mode(native.interlace_mode())
+            .colorimetry(&native.colorimetry())
+            .build()?;
+        Ok(Self { native: native.clone(), packed, levels: Levels::of(native), depth, wide })
     }
 
-    fn format(self) -> VideoFormat {
-        match self {
-            Self::Rgb => VideoFormat::Rgb,
-            Self::Argb => VideoFormat::Argb,
-            Self::Argb64 => VideoFormat::Argb64,
-        }
-    }
-
-    /// Samples of one pixel, and where red is among them.
-    fn pixel(self) -> (usize, usize) {
-        match self {
-            Self::Rgb => (3, 0),
-            Self::Argb | Self::Argb64 => (4, 1),
-        }
+    /// The native code value of a packed sample.
+    fn code<S: Sample>(&self) -> impl Fn(S) -> f32 {
+        let steps = ((1u32 << self.depth) - 1) as f32 / S::FULL.into();
+        move |sample| sample.into() * steps
     }
 }
 
 /// Converts the frames of one stream, from the input's format and to the output's.
 pub struct Converter {
-    input: VideoInfo,
-    output: VideoInfo,
-    layout: Between,
-    between: VideoInfo,
-    scratch: gst::Buffer,
-    to_rgb: VideoConverter,
-    from_rgb: VideoConverter,
-    /// None where the formats are the same.
-    direct: Option<VideoConverter>,
+    input: Side,
+    output: Side,
+    unpack: VideoConverter,
+    pack: VideoConverter,
+    /// Between formats that differ in layout only.
+    relayout: Option<VideoConverter>,
+    unpacked: gst::Buffer,
+    packed: gst::Buffer,
 }
 
 impl Converter {
@@ -125,23 +129,18 @@ impl Converter {
     /// # Errors
     /// If GStreamer's converter lacks one of the formats.
     pub fn new(input: &VideoInfo, output: &VideoInfo) -> Result<Self, BoolError> {
-        let layout = Between::of(input);
-        let between = VideoInfo::builder(layout.format(), input.width(), input.height())
-            .fps(input.fps())
-            .par(input.par())
-            .interlace_mode(input.interlace_mode())
-            .build()?;
         let convert = |from: &VideoInfo, to: &VideoInfo| VideoConverter::new(from, to, Some(config()));
-        let direct = if input == output { None } else { Some(convert(input, output)?) };
+        let same_colors = input.colorimetry() == output.colorimetry();
+        let relayout = if same_colors { Some(convert(input, output)?) } else { None };
+        let (input, output) = (Side::new(input)?, Side::new(output)?);
         Ok(Self {
-            scratch: blank(&between),
-            to_rgb: convert(input, &between)?,
-            from_rgb: convert(&between, output)?,
-            direct,
-            input: input.clone(),
-            output: output.clone(),
-            layout,
-            between,
+            unpack: convert(&input.native, &input.packed)?,
+            pack: convert(&output.packed, &output.native)?,
+            relayout,
+            unpacked: blank(&input.packed),
+            packed: blank(&output.packed),
+            input,
+            output,
         })
     }
 
@@ -150,14 +149,16 @@ impl Converter {
     /// # Errors
     /// If `frame` is not in the input's format.
     pub fn picture(&mut self, frame: &gst::BufferRef) -> Result<Picture, BoolError> {
-        self.fill_scratch(frame)?;
-        let scratch = VideoFrameRef::from_buffer_ref_readable(&self.scratch, &self.between)?;
-        let (width, height) = (self.input.width() as usize, self.input.height() as usize);
-        let stride = scratch.plane_stride()[0] as usize;
-        let rows = scratch.plane_data(0)?.chunks(stride).take(height);
-        let samples = match self.layout {
-            Between::Argb64 => Samples::U16(read_wide(rows, width)),
-            layout => Samples::U8(read_bytes(rows, width, layout)),
+        self.fill_unpacked(frame)?;
+        let unpacked = VideoFrameRef::from_buffer_ref_readable(&self.unpacked, &self.input.packed)?;
+        let (width, height) = (self.input.native.width() as usize, self.input.native.height() as usize);
+        let (codes, levels) = (unpacked.plane_data(0)?, &self.input.levels);
+        let wide = |value: f32| (value * 65535.0 + 0.5) as u16;
+        let narrow = |value: f32| (value * 255.0 + 0.5) as u8;
+        let samples = match (self.input.wide, self.input.depth > 8) {
+            (false, _) => Samples::U8(pixels(codes, self.input.code::<u8>(), levels, narrow)),
+            (true, false) => Samples::U8(pixels(codes, self.input.code::<u16>(), levels, narrow)),
+            (true, true) => Samples::U16(pixels(codes, self.input.code::<u16>(), levels, wide)),
         };
         Ok(Picture { width, height, samples })
     }
@@ -168,17 +169,18 @@ impl Converter {
     /// # Errors
     /// If `picture` has another size.
     pub fn edited(&mut self, picture: &Picture, frame: &gst::BufferRef) -> Result<gst::Buffer, BoolError> {
-        let (width, height) = (self.input.width() as usize, self.input.height() as usize);
+        let (width, height) = (self.input.native.width() as usize, self.input.native.height() as usize);
         if (picture.width, picture.height) != (width, height) {
             let (w, h) = (picture.width, picture.height);
             return Err(glib::bool_error!("the engine gave {w}x{h} for a frame of {width}x{height}"));
         }
-        if self.input.has_alpha() {
-            self.fill_scratch(frame)?;
+        self.fill_packed(picture)?;
+        if self.input.native.has_alpha() && self.output.native.has_alpha() {
+            self.fill_unpacked(frame)?;
+            self.copy_alpha()?;
         }
-        self.write_scratch(picture)?;
-        let mut out = blank(&self.output);
-        convert(&self.from_rgb, (&self.scratch, &self.between), (writable(&mut out)?, &self.output))?;
+        let mut out = blank(&self.output.native);
+        convert(&self.pack, (&self.packed, &self.output.packed), (writable(&mut out)?, &self.output.native))?;
         carry(frame, writable(&mut out)?)?;
         Ok(out)
     }
@@ -187,46 +189,65 @@ impl Converter {
     ///
     /// # Errors
     /// If `frame` is not in the input's format.
-    pub fn unchanged(&self, frame: gst::Buffer) -> Result<gst::Buffer, BoolError> {
-        let Some(direct) = &self.direct else { return Ok(frame) };
-        let mut out = blank(&self.output);
-        convert(direct, (&frame, &self.input), (writable(&mut out)?, &self.output))?;
+    pub fn unchanged(&mut self, frame: gst::Buffer) -> Result<gst::Buffer, BoolError> {
+        if self.input.native == self.output.native {
+            return Ok(frame);
+        }
+        let Some(relayout) = &self.relayout else {
+            let picture = self.picture(&frame)?;
+            return self.edited(&picture, &frame);
+        };
+        let mut out = blank(&self.output.native);
+        convert(relayout, (&frame, &self.input.native), (writable(&mut out)?, &self.output.native))?;
         carry(&frame, writable(&mut out)?)?;
         Ok(out)
     }
 
-    fn fill_scratch(&mut self, frame: &gst::BufferRef) -> Result<(), BoolError> {
-        convert(&self.to_rgb, (frame, &self.input), (writable(&mut self.scratch)?, &self.between))
+    fn fill_unpacked(&mut self, frame: &gst::BufferRef) -> Result<(), BoolError> {
+        let target = writable(&mut self.unpacked)?;
+        convert(&self.unpack, (frame, &self.input.native), (target, &self.input.packed))
     }
 
-    /// Writes red, green and blue and leaves alpha as it is.
-    fn write_scratch(&mut self, picture: &Picture) -> Result<(), BoolError> {
-        let mut scratch =
-            VideoFrameRef::from_buffer_ref_writable(writable(&mut self.scratch)?, &self.between)?;
-        let stride = scratch.plane_stride()[0] as usize;
-        let rows = scratch.plane_data_mut(0)?.chunks_mut(stride).take(picture.height);
-        let length = picture.width * 3;
-        match (&picture.samples, self.layout) {
-            (Samples::U8(samples), Between::Argb64) => {
-                write_wide(rows, samples.chunks(length), |sample| u16::from(sample) * 257);
-            }
-            (Samples::U16(samples), Between::Argb64) => write_wide(rows, samples.chunks(length), |s| s),
-            (Samples::U8(samples), layout) => write_bytes(rows, samples.chunks(length), layout, |s| s),
-            (Samples::U16(samples), layout) => {
-                write_bytes(rows, samples.chunks(length), layout, |sample| (sample >> 8) as u8);
-            }
+    /// Writes the code values of `picture` and full alpha.
+    fn fill_packed(&mut self, picture: &Picture) -> Result<(), BoolError> {
+        let (levels, depth) = (&self.output.levels, self.output.depth);
+        let mut packed =
+            VideoFrameRef::from_buffer_ref_writable(writable(&mut self.packed)?, &self.output.packed)?;
+        let codes = packed.plane_data_mut(0)?;
+        // Packing cuts the low bits off; half a step more makes that a rounding.
+        let shift = (1u32 << (16 - depth)) as f32;
+        let wide = |code: f32| ((code + 0.5) * shift) as u16;
+        let narrow = |code: f32| (code + 0.5) as u8;
+        match (&picture.samples, self.output.wide) {
+            (Samples::U8(rgb), false) => write_codes(codes, rgb, 255.0, levels, narrow),
+            (Samples::U8(rgb), true) => write_codes(codes, rgb, 255.0, levels, wide),
+            (Samples::U16(rgb), false) => write_codes(codes, rgb, 65535.0, levels, narrow),
+            (Samples::U16(rgb), true) => write_codes(codes, rgb, 65535.0, levels, wide),
+        }
+        Ok(())
+    }
+
+    fn copy_alpha(&mut self) -> Result<(), BoolError> {
+        let unpacked = VideoFrameRef::from_buffer_ref_readable(&self.unpacked, &self.input.packed)?;
+        let mut packed =
+            VideoFrameRef::from_buffer_ref_writable(writable(&mut self.packed)?, &self.output.packed)?;
+        let (from, to) = (unpacked.plane_data(0)?, packed.plane_data_mut(0)?);
+        let (wide_from, wide_to) = (self.input.wide, self.output.wide);
+        let pixel = |wide| if wide { 8 } else { 4 };
+        for (from, to) in from.chunks_exact(pixel(wide_from)).zip(to.chunks_exact_mut(pixel(wide_to))) {
+            let alpha = if wide_from { u16::read(from) } else { u16::from(u8::read(from)) * 257 };
+            if wide_to { alpha.write(to) } else { ((alpha >> 8) as u8).write(to) }
         }
         Ok(())
     }
 }
 
-/// Exact where it can be: no dither, all chroma samples used; transfer and primaries stay the stream's.
+/// Exact: no dither, all chroma samples used; transfer and primaries stay the stream's.
 fn config() -> VideoConverterConfig {
     let mut config = VideoConverterConfig::new();
     config.set_dither_method(gst_video::VideoDitherMethod::None);
     config.set_chroma_mode(gst_video::VideoChromaMode::Full);
     config.set_chroma_resampler_method(gst_video::VideoResamplerMethod::Linear);
-    config.set_matrix_mode(gst_video::VideoMatrixMode::Full);
     config.set_gamma_mode(gst_video::VideoGammaMode::None);
     config.set_primaries_mode(gst_video::VideoPrimariesMode::None);
     config
@@ -243,46 +264,71 @@ fn convert(
     Ok(())
 }
 
-fn read_bytes<'a>(rows: impl Iterator<Item = &'a [u8]>, width: usize, layout: Between) -> Vec<u8> {
-    let (pixel, red) = layout.pixel();
-    rows.flat_map(|row| {
-        row[..width * pixel].chunks_exact(pixel).flat_map(|p| [p[red], p[red + 1], p[red + 2]])
-    })
-    .collect()
+/// A sample in memory, in the machine's own byte order as the packed formats have it.
+trait Sample: Copy + Into<f32> {
+    const BYTES: usize;
+    const FULL: Self;
+    fn read(bytes: &[u8]) -> Self;
+    fn write(self, bytes: &mut [u8]);
 }
 
-fn read_wide<'a>(rows: impl Iterator<Item = &'a [u8]>, width: usize) -> Vec<u16> {
-    let sample = |pixel: &[u8], index: usize| u16::from_ne_bytes([pixel[2 * index], pixel[2 * index + 1]]);
-    rows.flat_map(|row| {
-        row[..width * 8].chunks_exact(8).flat_map(|p| [sample(p, 1), sample(p, 2), sample(p, 3)])
-    })
-    .collect()
+impl Sample for u8 {
+    const BYTES: usize = 1;
+    const FULL: Self = 255;
+    #[inline]
+    fn read(bytes: &[u8]) -> Self {
+        bytes[0]
+    }
+    #[inline]
+    fn write(self, bytes: &mut [u8]) {
+        bytes[0] = self;
+    }
 }
 
-fn write_bytes<'a, 'b, S: Copy + 'b>(
-    rows: impl Iterator<Item = &'a mut [u8]>,
-    samples: impl Iterator<Item = &'b [S]>,
-    layout: Between,
-    narrow: impl Fn(S) -> u8,
+impl Sample for u16 {
+    const BYTES: usize = 2;
+    const FULL: Self = 65535;
+    #[inline]
+    fn read(bytes: &[u8]) -> Self {
+        Self::from_ne_bytes([bytes[0], bytes[1]])
+    }
+    #[inline]
+    fn write(self, bytes: &mut [u8]) {
+        bytes[..2].copy_from_slice(&self.to_ne_bytes());
+    }
+}
+
+/// Red, green and blue of packed pixels, which have no padding. `code` tells a sample's native code
+/// value, `store` what a value becomes; a cast to an integer clips.
+fn pixels<S: Sample, P>(
+    packed: &[u8],
+    code: impl Fn(S) -> f32,
+    levels: &Levels,
+    store: impl Fn(f32) -> P,
+) -> Vec<P> {
+    let mut samples = Vec::with_capacity(packed.len() / S::BYTES / 4 * 3);
+    for pixel in packed.chunks_exact(4 * S::BYTES) {
+        let at = |component: usize| code(S::read(&pixel[component * S::BYTES..]));
+        samples.extend(levels.decode([at(1), at(2), at(3)]).map(&store));
+    }
+    samples
+}
+
+fn write_codes<P: Sample, S: Sample>(
+    packed: &mut [u8],
+    rgb: &[P],
+    full: f32,
+    levels: &Levels,
+    store: impl Fn(f32) -> S,
 ) {
-    let (pixel, red) = layout.pixel();
-    for (row, samples) in rows.zip(samples) {
-        for (to, from) in row.chunks_exact_mut(pixel).zip(samples.chunks_exact(3)) {
-            to[red..red + 3].copy_from_slice(&[narrow(from[0]), narrow(from[1]), narrow(from[2])]);
+    for (pixel, rgb) in packed.chunks_exact_mut(4 * S::BYTES).zip(rgb.chunks_exact(3)) {
+        let codes = levels.encode([rgb[0].into() / full, rgb[1].into() / full, rgb[2].into() / full]);
+        S::FULL.write(pixel);
+        for (component, code) in codes.into_iter().enumerate() {
+            store(code).write(&mut pixel[(component + 1) * S::BYTES..]);
         }
     }
 }
 
-fn write_wide<'a, 'b, S: Copy + 'b>(
-    rows: impl Iterator<Item = &'a mut [u8]>,
-    samples: impl Iterator<Item = &'b [S]>,
-    widen: impl Fn(S) -> u16,
-) {
-    for (row, samples) in rows.zip(samples) {
-        for (to, from) in row.chunks_exact_mut(8).zip(samples.chunks_exact(3)) {
-            for (index, &sample) in from.iter().enumerate() {
-                to[2 + 2 * index..4 + 2 * index].copy_from_slice(&widen(sample).to_ne_bytes());
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;
