@@ -88,7 +88,7 @@ impl FlowVidFilter {
             return Err(FlowError::NotNegotiated);
         }
         let discont = buffer.flags().intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
-        let starts_shot = std::mem::take(&mut upstream.shot_announced) | discont;
+        let key_unit_asked = std::mem::take(&mut upstream.shot_announced);
         let (stream_time, running_time) = upstream.times(&buffer);
         self.measure_rate(&mut upstream, &format, &buffer);
         drop(upstream);
@@ -105,7 +105,8 @@ impl FlowVidFilter {
             settings: self.settings.lock().clone(),
             stream_time: stream_time.unwrap_or_default().nseconds(),
             running_time,
-            starts_shot,
+            starts_shot: key_unit_asked || discont,
+            key_unit_asked,
         })
     }
 
@@ -240,8 +241,7 @@ impl FlowVidFilter {
         let pushed = self.srcpad.push_event(event);
         // Whoever holds this lock is the task on its last round; after it the queues are ours.
         drop(self.srcpad.stream_lock());
-        *self.upstream.lock() =
-            Upstream { format: self.upstream.lock().format.clone(), ..Default::default() };
+        self.upstream.lock().forget();
         *self.position.lock() = Position::default();
         if let Some(stream) = self.stream() {
             stream.flush_stop();
@@ -404,6 +404,11 @@ impl FlowVidFilter {
 }
 
 impl Upstream {
+    /// After a flush only the format is still true.
+    fn forget(&mut self) {
+        *self = Self { format: self.format.take(), ..Default::default() };
+    }
+
     /// The frame's place in the stream (counted where it has no timestamp) and on the clock.
     fn times(&mut self, buffer: &gst::BufferRef) -> (Option<ClockTime>, Option<ClockTime>) {
         self.frames += 1;

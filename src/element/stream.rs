@@ -32,6 +32,8 @@ pub struct InputFrame {
     pub running_time: Option<ClockTime>,
     /// Upstream says that a new shot begins here.
     pub starts_shot: bool,
+    /// Upstream has asked for a key unit here itself.
+    pub key_unit_asked: bool,
 }
 
 /// What an event between two frames means for the batch.

@@ -271,7 +271,7 @@ impl Worker {
     /// Sends the frame at the head as `edited` says.
     fn send(&mut self, frame: InputFrame, edited: &EditedFrame) -> Result<(), Leave> {
         let Some(output) = &mut self.output else { return Err(Leave::Stale) };
-        let cut = edited.starts_shot && self.shot_sent;
+        let cut = edited.starts_shot && self.shot_sent && !frame.key_unit_asked;
         let key_unit = cut.then(|| force_key_unit(&frame));
         let buffer = match &edited.picture {
             Some(picture) => output.converter.edited(picture, &frame.buffer),

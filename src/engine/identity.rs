@@ -94,7 +94,8 @@ impl Engine for Identity {
         let frames = frames
             .iter()
             .map(|frame| {
-                let starts_shot = frame.starts_shot || !std::mem::replace(&mut self.shot_begun, true);
+                let first = !std::mem::replace(&mut self.shot_begun, true);
+                let starts_shot = first || frame.starts_shot;
                 since_keyframe = if starts_shot { 0 } else { since_keyframe + 1 };
                 let keyframe = since_keyframe % parameters.keyframe_interval == 0;
                 EditedFrame { picture: None, keyframe, starts_shot }

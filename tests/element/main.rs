@@ -1,4 +1,15 @@
 //! The element's promises, one file each. The engine is `identity`, so no test needs weights or time.
 
+mod bytes;
+mod caps_change;
+mod errors;
+mod events;
+mod flush;
 mod frames_and_time;
+mod inspect;
+mod latency;
+mod launch;
+mod negotiation;
+mod properties;
 mod rig;
+mod states;

@@ -74,7 +74,127 @@ pub fn bytes(buffer: &gst::BufferRef) -> Vec<u8> {
     buffer.map_readable().unwrap().to_vec()
 }
 
+/// Pushes the small frames of these indices.
+pub fn feed(harness: &mut Harness, indices: std::ops::Range<usize>) {
+    for index in indices {
+        harness.push(timed(&small(), index)).unwrap();
+    }
+}
+
 /// All buffers up to EOS.
 pub fn pull_all(harness: &mut Harness) -> Vec<gst::Buffer> {
     std::iter::from_fn(|| harness.pull_until_eos().unwrap()).collect()
+}
+
+/// What came out of the harness, one after the other: events by name, buffers by their PTS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Out {
+    Buffer(u64),
+    Event(String),
+}
+
+/// Records what passes the element's source pad.
+pub fn record(element: &FlowVidFilter) -> std::sync::mpsc::Receiver<Out> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    let pad = element.static_pad("src").unwrap();
+    pad.add_probe(mask, move |_, info| {
+        let out = match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => Out::Buffer(buffer.pts().unwrap().mseconds()),
+            Some(gst::PadProbeData::Event(event)) => Out::Event(event_name(event)),
+            _ => return gst::PadProbeReturn::Ok,
+        };
+        let _ = sender.send(out); // the test may have ended
+        gst::PadProbeReturn::Ok
+    });
+    receiver
+}
+
+fn event_name(event: &gst::EventRef) -> String {
+    match event.structure() {
+        Some(structure) if event.type_() == gst::EventType::CustomDownstream => structure.name().to_string(),
+        _ => event.type_().name().to_string(),
+    }
+}
+
+/// What the receiver holds up to and with the first `last`; a test that never sees it fails after a while.
+pub fn until(receiver: &std::sync::mpsc::Receiver<Out>, last: &Out) -> Vec<Out> {
+    let mut seen = Vec::new();
+    while seen.last() != Some(last) {
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(out) => seen.push(out),
+            Err(_) => panic!("{last:?} never came; seen: {seen:?}"),
+        }
+    }
+    seen
+}
+
+/// Far longer than anything takes.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+pub fn event(name: &str) -> Out {
+    Out::Event(name.into())
+}
+
+/// The buffers of `indices` frames of 40 ms.
+pub fn buffers(indices: std::ops::Range<u64>) -> Vec<Out> {
+    indices.map(|index| Out::Buffer(index * 40)).collect()
+}
+
+/// An identity engine whose batches wait for a message of the sender.
+pub fn gated(element: &FlowVidFilter) -> crossbeam_channel::Sender<()> {
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    element.set_identity_script(gstflowvid::engine::IdentityScript {
+        gate: Some(receiver),
+        ..Default::default()
+    });
+    sender
+}
+
+/// A bus of the element's own.
+pub fn bus(element: &FlowVidFilter) -> gst::Bus {
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    bus
+}
+
+/// The text of the first error or warning on `bus`.
+pub fn first(bus: &gst::Bus, kind: gst::MessageType) -> String {
+    let message = bus.timed_pop_filtered(ClockTime::from_seconds(20), &[kind]);
+    match message.as_ref().expect("no such message").view() {
+        gst::MessageView::Error(error) => error.error().to_string(),
+        gst::MessageView::Warning(warning) => warning.error().to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Runs a pipeline to its end; how many buffers reached its sink `sink`, or the error.
+pub fn run(description: &str) -> Result<u64, String> {
+    init();
+    let pipeline = gst::parse::launch(description).map_err(|error| error.to_string())?;
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    let counted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    if let Some(sink) = pipeline.by_name("sink") {
+        let counted = counted.clone();
+        sink.static_pad("sink").unwrap().add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            gst::PadProbeReturn::Ok
+        });
+    }
+    let outcome = play_to_end(&pipeline);
+    pipeline.set_state(gst::State::Null).unwrap();
+    outcome.map(|()| counted.load(std::sync::atomic::Ordering::SeqCst))
+}
+
+fn play_to_end(pipeline: &gst::Pipeline) -> Result<(), String> {
+    let bus = pipeline.bus().unwrap();
+    let _ = pipeline.set_state(gst::State::Playing); // a failure is told on the bus
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    match bus.timed_pop_filtered(ClockTime::from_seconds(60), &ends) {
+        Some(message) => match message.view() {
+            gst::MessageView::Error(error) => Err(error.error().to_string()),
+            _ => Ok(()),
+        },
+        None => Err("neither end nor error within a minute".into()),
+    }
 }

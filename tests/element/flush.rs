@@ -1,0 +1,120 @@
+//! A flush comes back at once, whatever the engine does, and nothing stale is seen after it.
+
+use std::time::{Duration, Instant};
+
+use gst::{ClockTime, prelude::*};
+use gst_check::Harness;
+
+use crate::rig::*;
+
+/// The engine would take this long; the flush must not.
+const BUSY: Duration = Duration::from_secs(30);
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+fn flush(harness: &mut Harness) {
+    let begun = Instant::now();
+    assert!(harness.push_event(gst::event::FlushStart::new()));
+    assert!(harness.push_event(gst::event::FlushStop::new(true)));
+    assert!(begun.elapsed() < AT_ONCE, "the flush took {:?}", begun.elapsed());
+    assert!(harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<ClockTime>::new())));
+}
+
+/// Flushes after `held` frames were pushed, then expects only what comes after.
+fn flush_after(name: &str, held: usize, flushes: usize, busy: bool) {
+    let element = filter(3, 2);
+    let gate = gated(&element);
+    let mut harness = playing(&element, &small());
+    let out = record(&element);
+    if !busy {
+        drop(gate.clone());
+    }
+    feed(&mut harness, 0..held);
+    (0..flushes).for_each(|_| flush(&mut harness));
+    drop(gate); // from now on the engine returns at once
+    feed(&mut harness, 100..107);
+    harness.push_event(gst::event::Eos::new());
+    let seen = until(&out, &event("eos"));
+    let frames: Vec<_> = seen.iter().filter(|out| matches!(out, Out::Buffer(_))).cloned().collect();
+    assert_eq!(frames, buffers(100..107), "{name}");
+}
+
+#[test]
+fn at_every_point_once_and_twice() {
+    for flushes in [1, 2] {
+        flush_after("empty", 0, flushes, true);
+        flush_after("half a batch", 3, flushes, true);
+        flush_after("the engine is busy", 5, flushes, true);
+        flush_after("the engine is busy and the next batch waits", 10, flushes, true);
+    }
+}
+
+#[test]
+fn while_the_engine_sleeps() {
+    let element = filter(2, 1);
+    element.set_identity_script(gstflowvid::engine::IdentityScript { delay: BUSY, ..Default::default() });
+    let mut harness = playing(&element, &small());
+    feed(&mut harness, 0..4);
+    flush(&mut harness);
+}
+
+#[test]
+fn while_upstream_waits_for_room() {
+    let element = filter(2, 1);
+    let _gate = gated(&element);
+    let mut harness = playing(&element, &small());
+    let pad = element.static_pad("sink").unwrap();
+    // Two batches fit; the frame after them waits in the element's chain function.
+    feed(&mut harness, 0..4);
+    let waiting = std::thread::spawn({
+        let pad = pad.clone();
+        move || pad.chain(timed(&small(), 4))
+    });
+    let begun = Instant::now();
+    assert!(harness.push_event(gst::event::FlushStart::new()));
+    assert_eq!(waiting.join().unwrap(), Err(gst::FlowError::Flushing));
+    assert!(begun.elapsed() < AT_ONCE);
+    assert!(harness.push_event(gst::event::FlushStop::new(true)));
+}
+
+#[test]
+fn sticky_events_survive() {
+    let element = filter(3, 2);
+    let gate = gated(&element);
+    let mut harness = playing(&element, &small());
+    feed(&mut harness, 0..6);
+    let mut tags = gst::TagList::new();
+    tags.get_mut().unwrap().add::<gst::tags::Title>(&"kept", gst::TagMergeMode::Append);
+    harness.push_event(gst::event::Tag::new(tags));
+    let wide = info(gst_video::VideoFormat::I420, 32, 16, (25, 1));
+    harness.push_event(gst::event::Caps::new(&wide.to_caps().unwrap()));
+    flush(&mut harness);
+    drop(gate);
+    harness.push(timed(&wide, 7)).unwrap();
+    harness.push_event(gst::event::Eos::new());
+    assert_eq!(pull_all(&mut harness).len(), 1);
+    let pad = element.static_pad("src").unwrap();
+    assert_eq!(
+        pad.sticky_event::<gst::event::Tag>(0).unwrap().tag().get::<gst::tags::Title>().unwrap().get(),
+        "kept"
+    );
+    assert_eq!(pad.current_caps().unwrap(), wide.to_caps().unwrap());
+}
+
+#[test]
+fn a_seek_in_a_pipeline() {
+    init();
+    let description = "videotestsrc num-buffers=200 ! video/x-raw,width=32,height=32,framerate=25/1 ! \
+                       flowvidfilter engine=identity batch-size=2 keyframe-interval=4 ! appsink name=sink sync=false";
+    let pipeline = gst::parse::launch(description).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    for second in [3, 0, 5, 1] {
+        sink.pull_sample().unwrap();
+        pipeline
+            .seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, ClockTime::from_seconds(second))
+            .unwrap();
+        let sample = sink.pull_sample().unwrap();
+        assert_eq!(sample.buffer().unwrap().pts(), Some(ClockTime::from_seconds(second)));
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+}
