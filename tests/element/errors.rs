@@ -78,7 +78,7 @@ fn recovers(element: &FlowVidFilter, harness: gst_check::Harness) {
 fn a_flush_after_an_error_lets_frames_pass_again() {
     let element = failing(Outcome::Panic);
     let mut harness = playing(&element, &small());
-    push_until_error(&mut harness);
+    assert_eq!(push_until_error(&mut harness), FlowError::Error);
     harness.push_event(gst::event::FlushStart::new());
     harness.push_event(gst::event::FlushStop::new(true));
     harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
@@ -175,7 +175,7 @@ fn events_still_pass_when_downstream_has_enough() {
     let mut harness = playing(&element, &small());
     let out = record(&element);
     answering(&element, FlowError::Eos);
-    push_until_error(&mut harness);
+    assert_eq!(push_until_error(&mut harness), FlowError::Eos);
     assert!(harness.push_event(gst::event::Eos::new()));
     until(&out, &event("eos"));
 }

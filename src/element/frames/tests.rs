@@ -46,7 +46,7 @@ fn grey(info: &VideoInfo) -> Picture {
 /// Smooth and saturated, inside the gamut.
 fn colorful(info: &VideoInfo) -> Picture {
     painted(info, |x, y| {
-        let wave = |phase: f32| 0.5 + 0.4 * (6.28 * (x + 0.7 * y) + phase).sin();
+        let wave = |phase: f32| 0.5 + 0.4 * (std::f32::consts::TAU * (x + 0.7 * y) + phase).sin();
         [wave(0.0), wave(2.1), wave(4.2)]
     })
 }
