@@ -1,0 +1,73 @@
+//! One training loss, and one-step sampling as the engine does it.
+
+use tch::{Kind, Tensor};
+
+use crate::{composites::Clips, random::Random, scenes::KEYFRAMES};
+use gstflowvid::diffusion::{DiffusionModel, KeyframeMemory};
+
+/// Of the training samples this share starts from pure noise: one step is the default.
+const PURE_NOISE: f64 = 0.85;
+/// Weight of the pictures' absolute error and of their gradients' against the v-prediction's square.
+const PICTURE: f64 = 4.0;
+const GRADIENT: f64 = 6.0;
+/// Weight of the anchor, which the composite already shows.
+const ANCHOR: f64 = 0.1;
+
+/// What the network makes of a noisy sample.
+struct Step {
+    /// `[n, 3, H, W]`, about 0..1
+    picture: Tensor,
+    velocity: Tensor,
+    noise: Tensor,
+}
+
+fn denoise(model: &DiffusionModel, clips: &Clips, original: &Tensor, timesteps: &Tensor) -> Step {
+    let conditions = model.encode_conditions(&clips.conditions);
+    let prompts: Vec<&str> = clips.prompts.iter().map(String::as_str).collect();
+    let text = model.encode_prompts(&prompts);
+    let noise = original.randn_like();
+    let sample = model.scheduler().add_noise(original, &noise, timesteps);
+    let memory = &mut KeyframeMemory::new(KEYFRAMES);
+    let velocity = model.denoise(&sample, timesteps, &text, &conditions, memory).model_output();
+    let level = model.scheduler().noise_level(timesteps);
+    let clean = &level.alpha * sample - &level.sigma * &velocity;
+    Step { picture: model.decode_upon(&clean, &clips.conditions.composite), velocity, noise }
+}
+
+/// v-prediction's square, and the decoded picture's absolute error and that of its gradients.
+pub fn loss(model: &DiffusionModel, clips: &Clips, random: &mut Random) -> Tensor {
+    let original = model.encode_pictures(&clips.edited);
+    let last = model.scheduler().num_train_timesteps() as i64 - 1;
+    let clip_count = original.size()[0] / KEYFRAMES;
+    let timesteps: Vec<i64> = (0..clip_count)
+        .flat_map(|_| {
+            let timestep = if random.chance(PURE_NOISE) { last } else { random.below(last as usize) as i64 };
+            [timestep; KEYFRAMES as usize]
+        })
+        .collect();
+    let timesteps = Tensor::from_slice(&timesteps).to_device(original.device());
+    let step = denoise(model, clips, &original, &timesteps);
+    let velocity = model.scheduler().velocity(&original, &step.noise, &timesteps);
+    let each = |maps: Tensor| maps.mean_dim([1, 2, 3].as_slice(), false, Kind::Float); // [n]
+    let missed = &step.picture - &clips.edited;
+    let across = |dim: i64| {
+        let length = missed.size()[dim as usize] - 1;
+        each((missed.narrow(dim, 1, length) - missed.narrow(dim, 0, length)).abs())
+    };
+    let total = each((step.velocity - velocity).square())
+        + each(missed.abs()) * PICTURE
+        + (across(2) + across(3)) * GRADIENT;
+    let mut weights = [1.0f32; KEYFRAMES as usize];
+    weights[0] = ANCHOR as f32;
+    let weights = Tensor::from_slice(&weights).to_device(total.device());
+    (total.view([-1, KEYFRAMES]) * weights).mean(Kind::Float)
+}
+
+/// What the engine makes of the clips with one step: `[n, 3, H, W]`, 0..1.
+pub fn one_step(model: &DiffusionModel, clips: &Clips) -> Tensor {
+    let original = model.encode_pictures(&clips.edited);
+    let last = model.scheduler().num_train_timesteps() as i64 - 1;
+    let timesteps = Tensor::full([original.size()[0]], last, (Kind::Int64, original.device()));
+    // at the last timestep nothing is left of the original
+    denoise(model, clips, &original, &timesteps).picture.clamp(0.0, 1.0)
+}
