@@ -52,6 +52,7 @@ fn every_look_is_a_picture_and_always_the_same() {
 #[test]
 fn no_look_leaves_the_source_and_no_two_are_alike() {
     const LEAST: f64 = 8.0;
+    common::model("painterly"); // a stand-in would be alike: say what is missing instead
     let (looks, frame) = (looks(), frame());
     let mut pictures = vec![("source", frame.shallow_clone())];
     for name in looks.names() {

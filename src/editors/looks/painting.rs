@@ -25,13 +25,16 @@ pub fn watercolour(frames: &Tensor) -> Tensor {
     // Wet in wet: colours bleed further than tones.
     let bled = (&grey + blur(&(&wash - &grey), 2.0) * 1.15).clamp(0.0, 1.0);
     // Pigment is thin: the paper shows through, most in the lights.
-    let pigment = (bled * -1.0 + 1.0).pow_tensor_scalar(1.5) * 0.86;
-    let thin = rgb(frames, [0.99, 0.98, 0.955]) * (1.0 - pigment);
+    let pigment = (bled * -1.0 + 1.0).pow_tensor_scalar(1.8) * 0.80;
+    let thin = rgb(frames, [1.0, 0.985, 0.955]) * (1.0 - pigment);
     let (_, _, edge) = slope(&grey, 0.9);
     let rim = smoothstep(&edge, 0.015, 0.09) * 0.25;
     let pooled = (blur(&grey, 6.0) - &grey).clamp(-0.12, 0.12) * 0.6; // pigment gathers in the darker places
     let granules = (luma(frames) - blur(&luma(frames), 1.2)) * 0.6;
-    thin * (1.0 - rim) - pooled + granules + accents(frames, &wash) * 0.7
+    let painted = thin * (1.0 - rim) - pooled + granules + accents(frames, &wash) * 0.7;
+    // The drawing under the paint, in sepia.
+    let drawn: Tensor = (1.0 - lines(&luma(frames), 1.1, 0.009)) * 0.6;
+    mix(&painted, &rgb(frames, [0.34, 0.25, 0.20]), &drawn)
 }
 
 /// Chalk: light, soft colours in short strokes.
