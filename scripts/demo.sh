@@ -12,7 +12,7 @@ clip=${CLIP:-$(realpath -m --relative-to=. "$clips/bigbuckbunny.mp4")}
 out=${OUT:-out/demo.mp4}
 edited=${EDITED:-}
 prompt=${PROMPT:-}
-[ -n "$prompt$edited" ] || prompt="a watercolor painting"
+[ -n "$prompt$edited" ] || prompt="a watercolour painting"
 sheet=${out%.*}.png
 tools=${FLOWVID_TOOLS:-$root/target/release/examples}
 log=$logs/demo-$$.log
@@ -83,10 +83,16 @@ as_typed() {
 }
 
 run_pipeline() {
-    "${launch[@]:0:1}" -m "${launch[@]:1}" </dev/null 2>&1 | tee "$log" | show_progress "${source[frames]}" && return
+    # Apart: errors are not buffered and would come out in the middle of a line of the messages.
+    local errors=$log.errors reason
+    : >"$errors"
+    # shellcheck disable=SC2094 # one writes the file, the other follows it
+    "${launch[@]:0:1}" -m "${launch[@]:1}" </dev/null 2>"$errors" | tee "$log" |
+        show_progress "${source[frames]}" "$errors" && rm "$errors" && return
     rm -f "$out"
-    local reason
-    reason=$(sed -n 's/^ERROR: from element [^ ]*: //p; s/^WARNING: erroneous pipeline: //p' "$log" | head -n 1)
+    reason=$(sed -n 's/^ERROR: from element [^ ]*: //p; s/^WARNING: erroneous pipeline: //p' "$errors" | head -n 1)
+    cat "$errors" >>"$log"
+    rm "$errors"
     fail "${reason:-the pipeline failed}" "everything it said: $log"
 }
 
@@ -124,5 +130,5 @@ say "video          $out"
 say "contact sheet  $sheet (the clip above, the result below)"
 awk -v frames="${source[frames]}" -v time="$microseconds" \
     'BEGIN { printf "%d frames in %.1f s: %.2f frames per second\n", frames, time / 1e6, frames * 1e6 / time }'
-say "another look:  make demo PROMPT=\"an ink drawing\""
+say "another look:  make demo PROMPT=\"an ink drawing at night\""
 rm -f "$log"

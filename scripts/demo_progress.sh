@@ -29,26 +29,33 @@ note() {
     printf '%s\n' "$1"
 }
 
-# What the user is to see of gst-launch's output while it runs: warnings and the loading of the model.
-passes() { [[ $1 == "WARNING: from element "* || $1 == "Progress: "* ]]; }
+# Prints the warnings that gst-launch wrote since `told` of them were told.
+tell_warnings() {
+    local warnings line
+    mapfile -t warnings < <(sed -n 's/^WARNING: from element [^ ]*: //p' "$1")
+    for line in "${warnings[@]:told}"; do note "  warning: $line"; done
+    told=${#warnings[@]}
+}
 
 # Between batches: each second on a terminal, every ten elsewhere.
 is_due() { [ -t 1 ] || [ $(($1 % 10)) = 9 ]; }
 
-# show_progress FRAMES: reads gst-launch -m from standard input.
+# show_progress FRAMES ERRORS: reads the output of gst-launch -m, whose errors go to a file.
 show_progress() {
-    local frames=$1 done=0 started=$SECONDS line state=0
+    local frames=$1 errors=$2 done=0 told=0 started=$SECONDS line state=0
     while [ "$state" = 0 ] || [ "$state" -gt 128 ]; do
         state=0
         IFS= read -r -t 1 line || state=$?
         if [ "$state" = 0 ] && [[ $line =~ \(element\):\ flowvid-batch.*\ frames=\(uint\)([0-9]+) ]]; then
             done=$((done + BASH_REMATCH[1]))
             draw "$(progress_line "$done" "$frames" "$started")"
-        elif [ "$state" = 0 ] && passes "$line"; then
+        elif [ "$state" = 0 ] && [[ $line == "Progress: "* ]]; then
             note "  ${line#*: }"
-        elif [ "$state" -gt 128 ] && is_due "$((SECONDS - started))"; then
-            draw "$(progress_line "$done" "$frames" "$started")"
+        elif [ "$state" -gt 128 ]; then
+            tell_warnings "$errors"
+            ! is_due "$((SECONDS - started))" || draw "$(progress_line "$done" "$frames" "$started")"
         fi
     done
     [ ! -t 1 ] || printf '\n'
+    tell_warnings "$errors"
 }
