@@ -1,6 +1,7 @@
 //! What steers the diffusion: optical flow, warps, occlusion, edges; and where shots begin.
 
 pub mod canny;
+pub mod cuts;
 pub mod filters;
 pub mod flow;
 pub mod gmflow;

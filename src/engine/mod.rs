@@ -5,8 +5,41 @@
 mod cancel;
 mod identity;
 mod parameters;
+
+#[cfg(feature = "torch")]
+mod batch;
+#[cfg(feature = "torch")]
+mod between;
+#[cfg(feature = "torch")]
+mod calibrate;
+#[cfg(feature = "torch")]
+mod composite;
+#[cfg(feature = "torch")]
+mod fault;
+#[cfg(feature = "torch")]
+mod keyframes;
+#[cfg(feature = "torch")]
+mod model;
+#[cfg(feature = "torch")]
+mod pictures;
+#[cfg(feature = "torch")]
+mod prior;
 #[cfg(feature = "torch")]
 mod propagate;
+#[cfg(feature = "torch")]
+mod proposal;
+#[cfg(feature = "torch")]
+mod server;
+#[cfg(feature = "torch")]
+mod session;
+#[cfg(feature = "torch")]
+mod sharpness;
+#[cfg(feature = "torch")]
+mod shot;
+#[cfg(feature = "torch")]
+mod upscale;
+#[cfg(feature = "torch")]
+mod work;
 
 use std::{sync::Arc, time::Duration};
 
@@ -125,13 +158,17 @@ pub enum EngineError {
 pub fn open(request: &ModelRequest, cancel: &CancelToken) -> Result<Box<dyn Engine>, EngineError> {
     match request {
         ModelRequest::Identity(script) => Ok(Box::new(Identity::new(script.clone()))),
-        ModelRequest::FlowVid { .. } => open_flowvid(request, cancel),
+        #[cfg(feature = "torch")]
+        ModelRequest::FlowVid { model, device, dtype, plugin_folder } => {
+            server::open(model, (device, dtype), plugin_folder.as_ref(), cancel)
+        }
+        #[cfg(not(feature = "torch"))]
+        ModelRequest::FlowVid { .. } if !cancel.is_cancelled() => Err(EngineError::Unavailable(
+            "this plugin was built without libtorch: build it with the cargo feature `torch`, or set \
+             engine=identity"
+                .into(),
+        )),
+        #[cfg(not(feature = "torch"))]
+        ModelRequest::FlowVid { .. } => Err(EngineError::Cancelled),
     }
-}
-
-fn open_flowvid(_: &ModelRequest, _: &CancelToken) -> Result<Box<dyn Engine>, EngineError> {
-    Err(EngineError::Unavailable(
-        "this plugin was built without libtorch: build it with the cargo feature `torch`, or set engine=identity"
-            .into(),
-    ))
 }

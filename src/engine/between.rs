@@ -1,0 +1,132 @@
+//! The frames between two keyframes.
+
+use tch::Tensor;
+
+use super::{
+    EngineError, Interpolation,
+    composite::{Composite, WarpedEdit},
+    keyframes::Keyframe,
+    pictures::Source,
+    shot::{Shot, Sight},
+    work::Work,
+};
+
+/// A frame at processing size, finished but for its sharpness and its size.
+#[derive(Debug)]
+pub struct Finished {
+    /// `[1, 3, h, w]`, 0..1.
+    pub edit: Tensor,
+    /// Where it was warped, `[1, 1, h, w]`, 0..1.
+    pub confidence: Tensor,
+    /// Laplacian energy that it should have; `None`: leave it.
+    pub sharpness: Option<f64>,
+    /// Diffused, not interpolated.
+    pub keyframe: bool,
+}
+
+impl Finished {
+    fn keyframe(keyframe: &Keyframe) -> Self {
+        Self {
+            edit: keyframe.edited.edit.shallow_clone(),
+            confidence: keyframe.confidence.shallow_clone(),
+            sharpness: keyframe.sharpness,
+            keyframe: true,
+        }
+    }
+
+    /// As it is: nothing was warped, nothing is to be sharpened.
+    fn plain(edit: Tensor) -> Self {
+        let confidence = edit.narrow(1, 0, 1).ones_like();
+        Self { edit, confidence, sharpness: None, keyframe: false }
+    }
+}
+
+/// All frames of a run, the seed frame of a seeded run left out.
+///
+/// # Errors
+/// [`EngineError::Settings`] where RIFE is asked for and the model has none, [`EngineError::Cancelled`].
+pub fn interpolate(
+    work: &mut Work,
+    shot: &Shot,
+    sources: &[Source],
+    keyframes: &[Keyframe],
+) -> Result<Vec<Finished>, EngineError> {
+    let mut finished = Vec::with_capacity(sources.len());
+    if keyframes[0].position == 0 {
+        finished.push(Finished::keyframe(&keyframes[0]));
+    }
+    for pair in keyframes.windows(2) {
+        let [first, second] = pair else { unreachable!("windows of two") };
+        for position in first.position + 1..second.position {
+            let time = (position - first.position) as f64 / (second.position - first.position) as f64;
+            let gap = Gap { first, second, time };
+            finished.push(gap.fill(work, shot, &sources[position as usize].image)?);
+        }
+        finished.push(Finished::keyframe(second));
+    }
+    Ok(finished)
+}
+
+/// A frame's place between two keyframes; `time` runs from 0 at the first to 1 at the second.
+struct Gap<'a> {
+    first: &'a Keyframe,
+    second: &'a Keyframe,
+    time: f64,
+}
+
+impl Gap<'_> {
+    fn fill(&self, work: &mut Work, shot: &Shot, source: &Tensor) -> Result<Finished, EngineError> {
+        match work.parameters.interpolation {
+            // Source flow wins over RIFE by flicker and sharpness; holes come from the proposal.
+            Interpolation::Auto | Interpolation::SourceFlow => self.along_source_flow(work, shot, source),
+            Interpolation::Rife => self.by_rife(work),
+            Interpolation::None => {
+                let nearest = if self.time < 0.5 { self.first } else { self.second };
+                Ok(Finished::plain(nearest.edited.edit.shallow_clone()))
+            }
+        }
+    }
+
+    /// Both edited keyframes, warped along the source's own motion.
+    fn along_source_flow(
+        &self,
+        work: &mut Work,
+        shot: &Shot,
+        source: &Tensor,
+    ) -> Result<Finished, EngineError> {
+        let model = work.model;
+        let [first, second] = [self.first, self.second].map(|keyframe| {
+            work.run("flow between", || {
+                let flow = model.flow.near(source, &keyframe.edited.source);
+                Sight::new(flow, source, &keyframe.edited.source).warp(&keyframe.edited.edit)
+            })
+        });
+        let composite = between(&first?, &second?, self.time);
+        let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
+        let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
+        Ok(Finished {
+            edit: composite.filled(&proposal),
+            confidence: composite.confidence,
+            sharpness: Some(sharpness),
+            keyframe: false,
+        })
+    }
+
+    fn by_rife(&self, work: &mut Work) -> Result<Finished, EngineError> {
+        let rife = work.model.rife.as_ref().ok_or_else(|| EngineError::Settings(NO_RIFE.into()))?;
+        let time = Tensor::from_slice(&[self.time as f32]).to_device(work.model.placement.device);
+        let (first, second) = (&self.first.edited.edit, &self.second.edited.edit);
+        work.run("interpolate", || Finished::plain(rife.interpolate(first, second, &time).clamp(0.0, 1.0)))
+    }
+}
+
+const NO_RIFE: &str = "this model folder has no interpolation network: run `make models`, or set \
+    interpolation=source-flow";
+
+/// Two edits of one frame, each weighted by its confidence and by its nearness in time, squared.
+fn between(first: &WarpedEdit, second: &WarpedEdit, time: f64) -> Composite {
+    let weight = |edit: &WarpedEdit, nearness: f64| (&edit.confidence * nearness).square() + 1e-9;
+    let (a, b) = (weight(first, 1.0 - time), weight(second, time));
+    let picture = (&a * &first.picture + &b * &second.picture) / (a + b);
+    Composite::of(&[WarpedEdit { picture, confidence: first.confidence.maximum(&second.confidence) }])
+}

@@ -1,0 +1,114 @@
+//! Host pictures to tensors and back, and the size that the model works at.
+
+use std::sync::Arc;
+
+use tch::{Device, Kind, Tensor};
+
+use super::{Picture, Samples};
+
+const U8_MAX: f64 = 255.0;
+const U16_MAX: f64 = 65535.0;
+/// Both sides of the processing size are multiples of this: four halvings.
+const MULTIPLE: usize = 16;
+/// Below this the flow's pyramid has nothing to match.
+const MIN_SIDE: usize = 64;
+
+/// The picture as `[1, 3, H, W]`, `Float`, 0..1.
+pub fn to_tensor(picture: &Picture, device: Device) -> Tensor {
+    let size = [picture.height as i64, picture.width as i64, 3];
+    let (samples, max) = match &picture.samples {
+        Samples::U8(samples) => (Tensor::from_slice(samples), U8_MAX),
+        Samples::U16(samples) => {
+            let samples: Vec<i32> = samples.iter().map(|&sample| sample.into()).collect();
+            (Tensor::from_slice(&samples), U16_MAX)
+        }
+    };
+    let planes = samples.to_device(device).view(size).permute([2, 0, 1]).unsqueeze(0);
+    planes.to_kind(Kind::Float).contiguous() / max
+}
+
+/// The host picture of `image` (`[1, 3, H, W]`, values outside 0..1 are clipped), with as many bits as
+/// `like` has.
+pub fn to_picture(image: &Tensor, like: &Picture) -> Picture {
+    let max = if matches!(like.samples, Samples::U8(_)) { U8_MAX } else { U16_MAX };
+    let rows = (image.squeeze_dim(0).permute([1, 2, 0]) * max).round().clamp(0.0, max);
+    let flat = rows.contiguous().to_device(Device::Cpu).flatten(0, -1);
+    let samples = match like.samples {
+        Samples::U8(_) => Samples::U8(values(&flat.to_kind(Kind::Uint8))),
+        Samples::U16(_) => {
+            let wide: Vec<i32> = values(&flat.to_kind(Kind::Int));
+            Samples::U16(wide.into_iter().map(|sample| sample as u16).collect())
+        }
+    };
+    Picture { width: like.width, height: like.height, samples }
+}
+
+fn values<T: tch::kind::Element + Copy>(flat: &Tensor) -> Vec<T>
+where
+    Vec<T>: for<'a> TryFrom<&'a Tensor, Error = tch::TchError>,
+{
+    Vec::try_from(flat).expect("a flat tensor of the element's own kind")
+}
+
+/// Height and width that the model works at: the longer side is `processing_size`, but no more than the
+/// picture's own; both sides are multiples of 16 and at least 64.
+pub fn processing_size(picture: &Picture, processing_size: usize) -> (i64, i64) {
+    let longer = picture.width.max(picture.height) as f64;
+    let scale = processing_size as f64 / longer;
+    let side = |length: usize| {
+        let scaled = length as f64 * scale.min(1.0);
+        let multiples = (scaled / MULTIPLE as f64).round() as usize;
+        (multiples * MULTIPLE).max(MIN_SIDE) as i64
+    };
+    (side(picture.height), side(picture.width))
+}
+
+/// `image` resized without aliasing.
+///
+/// - `image`: `[n, c, H, W]`
+/// - `size`: height and width of the result
+pub fn resize(image: &Tensor, size: (i64, i64)) -> Tensor {
+    if image.size()[2..] == [size.0, size.1] {
+        return image.shallow_clone();
+    }
+    image.internal_upsample_bilinear2d_aa([size.0, size.1], false, None, None)
+}
+
+/// A source frame at both sizes.
+#[derive(Debug)]
+pub struct Source {
+    /// As it came.
+    pub picture: Arc<Picture>,
+    /// At the processing size, `[1, 3, h, w]`.
+    pub image: Tensor,
+    /// Nanoseconds; decides the frame's noise.
+    pub stream_time: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gradient(samples: Samples) -> Picture {
+        Picture { width: 4, height: 2, samples }
+    }
+
+    #[test]
+    fn a_picture_survives_the_way_there_and_back() {
+        let eight = gradient(Samples::U8((0..24).map(|i| i * 10).collect()));
+        let sixteen = gradient(Samples::U16((0..24).map(|i| i * 2730 + 1).collect()));
+        for picture in [eight, sixteen] {
+            assert_eq!(to_picture(&to_tensor(&picture, Device::Cpu), &picture), picture);
+        }
+    }
+
+    #[test]
+    fn the_processing_size_keeps_the_aspect_and_is_never_larger_than_the_picture() {
+        let sized = |width, height| Picture { width, height, samples: Samples::U8(vec![]) };
+        assert_eq!(processing_size(&sized(1280, 720), 448), (256, 448));
+        assert_eq!(processing_size(&sized(720, 1280), 448), (448, 256));
+        assert_eq!(processing_size(&sized(320, 240), 448), (240, 320));
+        assert_eq!(processing_size(&sized(1, 1), 448), (64, 64));
+        assert_eq!(processing_size(&sized(4000, 10), 448), (64, 448));
+    }
+}

@@ -1,0 +1,141 @@
+//! The proposal where nobody can recompute the edit: a closed-form regression from source to edit.
+//!
+//! Ridge regression from hand-made features of the source to the edit's colours, fitted on the anchor
+//! and on what the warped edits show of the frame itself. It knows tone and colour; it is blind to texture
+//! and to objects.
+
+use tch::{Kind, Tensor};
+
+use crate::conditions::filters::gaussian;
+
+/// Gaussian sigmas of the difference bands, in pixels.
+const BANDS: [f64; 5] = [0.8, 1.6, 3.2, 6.4, 12.8];
+/// Luma values at which a linear piece may bend.
+const HINGES: [f64; 8] = [0.1, 0.214, 0.329, 0.443, 0.557, 0.671, 0.786, 0.9];
+/// Ridge, as a share of the features' mean energy.
+const RIDGE: f64 = 1e-4;
+/// Pixels seen with more confidence than this join the fit.
+const SEEN: f64 = 0.9;
+
+/// A fitted regression.
+#[derive(Debug)]
+pub struct Prior {
+    coefficients: Tensor, // [features, 3], double
+}
+
+/// A pair's share of the normal equations.
+#[derive(Debug)]
+pub struct Evidence {
+    gram: Tensor,  // [features, features], double
+    cross: Tensor, // [features, 3], double
+}
+
+impl Evidence {
+    /// Of a source and its edit where `confidence` exceeds 0.9.
+    ///
+    /// - `source`, `edit`: `[1, 3, H, W]`, 0..1
+    /// - `confidence`: `[1, 1, H, W]`, 0..1
+    pub fn new(source: &Tensor, edit: &Tensor, confidence: &Tensor) -> Self {
+        let weight = confidence.gt(SEEN).to_kind(Kind::Float).flatten(0, -1).unsqueeze(1); // [pixels, 1]
+        let features = features(source); // [pixels, features]
+        let weighted = (&features * weight).transpose(0, 1);
+        let targets = edit.flatten(2, 3).squeeze_dim(0).transpose(0, 1); // [pixels, 3]
+        let double = |matrix: Tensor| matrix.to_kind(Kind::Double);
+        Self { gram: double(weighted.matmul(&features)), cross: double(weighted.matmul(&targets)) }
+    }
+
+    /// Both pairs' evidence.
+    pub fn with(&self, other: &Self) -> Self {
+        Self { gram: &self.gram + &other.gram, cross: &self.cross + &other.cross }
+    }
+
+    /// Solves for the regression.
+    pub fn solve(&self) -> Prior {
+        let energy = self.gram.diagonal(0, 0, 1).mean(Kind::Double);
+        let ridge = self.gram.ones_like().diagonal(0, 0, 1).diag_embed(0, 0, 1) * energy * RIDGE;
+        Prior { coefficients: Tensor::linalg_solve(&(&self.gram + ridge), &self.cross, true) }
+    }
+}
+
+impl Prior {
+    /// The edit that the regression expects of `source`, `[1, 3, H, W]`, 0..1.
+    pub fn propose(&self, source: &Tensor) -> Tensor {
+        let colors = features(source).matmul(&self.coefficients.to_kind(Kind::Float)); // [pixels, 3]
+        colors.transpose(0, 1).contiguous().view(source.size().as_slice()).clamp(0.0, 1.0)
+    }
+}
+
+/// `[H * W, features]`: colours, their products, five difference-of-Gaussian bands (signed, rectified,
+/// absolute), the coarsest blur, gradient magnitude, hinges of luma and a constant.
+fn features(source: &Tensor) -> Tensor {
+    let luma = source.mean_dim([1].as_slice(), true, Kind::Float);
+    let products = source * source.roll([1], [1]);
+    let mut maps = vec![source.shallow_clone(), source.square(), products];
+    let mut finer = source.shallow_clone();
+    for sigma in BANDS {
+        let coarser = gaussian(source, sigma);
+        let band = &finer - &coarser;
+        maps.push(band.relu());
+        maps.push(band.mean_dim([1].as_slice(), true, Kind::Float).abs());
+        maps.push(band);
+        finer = coarser;
+    }
+    maps.push(finer);
+    maps.push(gradient_magnitude(&gaussian(&luma, 1.0)));
+    maps.extend(HINGES.map(|hinge| (&luma - hinge).relu()));
+    maps.push(luma.ones_like());
+    Tensor::cat(&maps, 1).flatten(2, 3).squeeze_dim(0).transpose(0, 1)
+}
+
+fn gradient_magnitude(luma: &Tensor) -> Tensor {
+    let padded = luma.replication_pad2d([1, 1, 1, 1]);
+    let [.., height, width] = luma.size()[..] else { unreachable!("an image has a height and a width") };
+    let at = |y: i64, x: i64| padded.narrow(2, y, height).narrow(3, x, width);
+    let horizontal = (at(1, 2) - at(1, 0)) * 0.5;
+    let vertical = (at(2, 1) - at(0, 1)) * 0.5;
+    horizontal.hypot(&vertical)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    fn picture(seed: i64) -> Tensor {
+        tch::manual_seed(seed);
+        Tensor::rand([1, 3, 16, 24], (Kind::Float, Device::Cpu)).upsample_bicubic2d(
+            [64, 96],
+            false,
+            None,
+            None,
+        )
+    }
+
+    fn error(result: &Tensor, truth: &Tensor) -> f64 {
+        (result - truth).abs().mean(Kind::Float).double_value(&[])
+    }
+
+    #[test]
+    fn a_tone_curve_seen_once_is_carried_to_another_picture() {
+        let edit = |source: &Tensor| source.square() * 0.7 + 0.1;
+        let (first, second) = (picture(1).clamp(0.0, 1.0), picture(2).clamp(0.0, 1.0));
+        let everywhere = Tensor::ones([1, 1, 64, 96], (Kind::Float, Device::Cpu));
+        let prior = Evidence::new(&first, &edit(&first), &everywhere).solve();
+        assert!(error(&prior.propose(&second), &edit(&second)) < 0.01);
+    }
+
+    #[test]
+    fn what_the_frame_itself_shows_improves_its_own_proposal() {
+        let anchor_edit = |source: &Tensor| source * 0.5;
+        let frame_edit = |source: &Tensor| 1.0 - source;
+        let (anchor, frame) = (picture(3).clamp(0.0, 1.0), picture(4).clamp(0.0, 1.0));
+        let everywhere = Tensor::ones([1, 1, 64, 96], (Kind::Float, Device::Cpu));
+        let seen = Tensor::cat(&[everywhere.narrow(3, 0, 48), everywhere.narrow(3, 0, 48) * 0.0], 3);
+        let anchors = Evidence::new(&anchor, &anchor_edit(&anchor), &everywhere);
+        let truth = frame_edit(&frame);
+        let alone = error(&anchors.solve().propose(&frame), &truth);
+        let both = anchors.with(&Evidence::new(&frame, &truth, &seen)).solve();
+        assert!(error(&both.propose(&frame), &truth) < 0.8 * alone);
+    }
+}

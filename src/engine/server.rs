@@ -1,0 +1,213 @@
+//! One thread per (model, device, dtype) that owns all torch objects and serves every session through a
+//! channel. Callers wait for a reply or for their cancel token, whichever is first, never for a kernel.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use once_cell::sync::Lazy;
+use parking_lot::Mutex;
+
+use super::{
+    CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, batch, fault::guarded,
+    model::Model, session::Session,
+};
+use crate::{
+    torch::Placement,
+    weights::{ModelFolder, search_path},
+};
+
+/// What one server serves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    folder: ModelFolder,
+    device: String,
+    dtype: String,
+}
+
+type Reply<T> = Sender<Result<T, EngineError>>;
+
+enum Job {
+    /// Answers once the model is loaded, with the device's name.
+    Open {
+        session: u64,
+        reply: Reply<String>,
+    },
+    Process {
+        session: u64,
+        batch: Box<Batch>,
+    },
+    Reset {
+        session: u64,
+    },
+    Close {
+        session: u64,
+    },
+}
+
+struct Batch {
+    frames: Vec<Frame>,
+    parameters: EditParameters,
+    cancel: CancelToken,
+    reply: Reply<EditedBatch>,
+}
+
+#[derive(Debug)]
+struct Server {
+    jobs: Sender<Job>,
+}
+
+static SERVERS: Lazy<Mutex<HashMap<Key, Weak<Server>>>> = Lazy::new(Default::default);
+static NEXT_SESSION: AtomicU64 = AtomicU64::new(0);
+
+/// Opens a session with the server of this model, device and dtype; starts one where there is none.
+///
+/// # Errors
+/// [`EngineError::Unavailable`] with what is missing, [`EngineError::Cancelled`].
+pub fn open(
+    model: &str,
+    (device, dtype): (&str, &str),
+    plugin_folder: Option<&PathBuf>,
+    cancel: &CancelToken,
+) -> Result<Box<dyn Engine>, EngineError> {
+    let places = search_path(plugin_folder.map(PathBuf::as_path));
+    let folder = ModelFolder::find(model, &places).map_err(unavailable)?;
+    let server = server(Key { folder, device: device.into(), dtype: dtype.into() })?;
+    let session = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
+    let (reply, answer) = bounded(1);
+    server.send(Job::Open { session, reply })?;
+    let device = wait(&answer, cancel)?;
+    Ok(Box::new(SessionHandle { server, session, device, seeded: false }))
+}
+
+fn server(key: Key) -> Result<Arc<Server>, EngineError> {
+    let mut servers = SERVERS.lock();
+    if let Some(running) = servers.get(&key).and_then(Weak::upgrade) {
+        return Ok(running);
+    }
+    let (jobs, received) = unbounded();
+    let started = Arc::new(Server { jobs });
+    let for_thread = key.clone();
+    thread::Builder::new()
+        .name("flowvid-server".into())
+        .spawn(move || serve(&for_thread, &received))
+        .map_err(|error| EngineError::Internal(format!("no thread for the engine: {error}")))?;
+    servers.insert(key, Arc::downgrade(&started));
+    Ok(started)
+}
+
+impl Server {
+    fn send(&self, job: Job) -> Result<(), EngineError> {
+        self.jobs.send(job).map_err(|_| server_is_gone())
+    }
+}
+
+fn serve(key: &Key, jobs: &Receiver<Job>) {
+    let device = key.device.as_str();
+    let model = guarded(device, || load(key));
+    // Thread-local in torch: the model is never trained here.
+    let _no_grad = tch::no_grad_guard();
+    let mut sessions: HashMap<u64, Session> = HashMap::new();
+    for job in jobs {
+        match job {
+            Job::Open { session, reply } => {
+                sessions.insert(session, Session::default());
+                let name = |model: &Model| model.placement.device_name();
+                let _ = reply.send(model.as_ref().map(name).map_err(Clone::clone));
+            }
+            Job::Process { session, batch } => {
+                let state = sessions.entry(session).or_default();
+                let result = process(&model, state, &batch, device);
+                let _ = batch.reply.send(result); // a caller that was cancelled is gone
+            }
+            Job::Reset { session } => drop(sessions.insert(session, Session::default())),
+            Job::Close { session } => drop(sessions.remove(&session)),
+        }
+    }
+}
+
+fn process(
+    model: &Result<Model, EngineError>,
+    state: &mut Session,
+    batch: &Batch,
+    device: &str,
+) -> Result<EditedBatch, EngineError> {
+    let model = model.as_ref().map_err(Clone::clone)?;
+    let result = guarded(device, || state.process(model, &batch.frames, &batch.parameters, &batch.cancel));
+    if result.is_err() {
+        state.end_shot(); // what a broken-off batch left behind must not seed the next
+    }
+    result
+}
+
+fn load(key: &Key) -> Result<Model, EngineError> {
+    let placement = Placement::resolve(&key.device, &key.dtype).map_err(unavailable)?;
+    Model::load(&key.folder, placement).map_err(unavailable)
+}
+
+fn unavailable(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Unavailable(error.to_string())
+}
+
+fn server_is_gone() -> EngineError {
+    EngineError::Internal("the engine's thread has ended".into())
+}
+
+fn wait<T>(answer: &Receiver<Result<T, EngineError>>, cancel: &CancelToken) -> Result<T, EngineError> {
+    select! {
+        recv(answer) -> answered => answered.unwrap_or_else(|_| Err(server_is_gone())),
+        recv(cancel.raised()) -> _ => Err(EngineError::Cancelled),
+    }
+}
+
+/// One element's end of the channel.
+#[derive(Debug)]
+struct SessionHandle {
+    server: Arc<Server>,
+    session: u64,
+    device: String,
+    seeded: bool,
+}
+
+impl Engine for SessionHandle {
+    fn batch_frames(&self, parameters: &EditParameters) -> usize {
+        batch::frames_of(parameters.batch_size, parameters.keyframe_interval, self.seeded)
+    }
+
+    fn process(
+        &mut self,
+        frames: Vec<Frame>,
+        parameters: &EditParameters,
+        cancel: &CancelToken,
+    ) -> Result<EditedBatch, EngineError> {
+        let (reply, answer) = bounded(1);
+        let (parameters, cancel_there) = (parameters.clone(), cancel.clone());
+        let batch = Box::new(Batch { frames, parameters, cancel: cancel_there, reply });
+        self.server.send(Job::Process { session: self.session, batch })?;
+        let result = wait(&answer, cancel);
+        self.seeded = result.is_ok();
+        result
+    }
+
+    fn reset(&mut self) {
+        self.seeded = false;
+        let _ = self.server.send(Job::Reset { session: self.session }); // gone: nothing to forget
+    }
+
+    fn device(&self) -> String {
+        self.device.clone()
+    }
+}
+
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        let _ = self.server.send(Job::Close { session: self.session });
+    }
+}

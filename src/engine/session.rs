@@ -1,0 +1,170 @@
+//! One element's stream on the server thread: FlowVid's steps for one batch, and the shot it belongs to.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use tch::Tensor;
+
+use super::{
+    CancelToken, EditParameters, EditedBatch, EditedFrame, EngineError, Frame, Picture,
+    batch::{self, Run},
+    between::{Finished, interpolate},
+    keyframes::{compose, diffuse},
+    model::Model,
+    pictures::{Source, processing_size, resize, to_picture, to_tensor},
+    proposal::Proposer,
+    sharpness,
+    shot::{Edited, Shot},
+    upscale::upscale,
+    work::Work,
+};
+use crate::{conditions::cuts, editors::picture};
+
+/// A stream's memory.
+#[derive(Debug, Default)]
+pub struct Session {
+    shot: Option<Shot>,
+    /// The user's picture that was used last: it shows one shot's first frame, not the next one's.
+    used_picture: Option<PathBuf>,
+    said: HashSet<String>,
+}
+
+impl Session {
+    /// Edits one batch; see [`super::Engine::process`].
+    ///
+    /// # Errors
+    /// As there. The shot is then to be ended.
+    pub fn process(
+        &mut self,
+        model: &Model,
+        frames: &[Frame],
+        parameters: &EditParameters,
+        cancel: &CancelToken,
+    ) -> Result<EditedBatch, EngineError> {
+        let mut work = Work::new(model, parameters, cancel);
+        let sources = prepare(&mut work, frames)?;
+        let starts = self.shot_starts(&mut work, frames, &sources)?;
+        let mut edited = Vec::with_capacity(frames.len());
+        for run in batch::plan(frames.len(), &starts, self.shot.is_some(), parameters.keyframe_interval) {
+            edited.extend(self.process_run(&mut work, &sources[run.frames.clone()], &run)?);
+        }
+        let warnings =
+            work.warnings.into_iter().filter(|warning| self.said.insert(warning.clone())).collect();
+        Ok(EditedBatch { frames: edited, timings: work.timings, warnings })
+    }
+
+    /// Forgets the shot.
+    pub fn end_shot(&mut self) {
+        self.shot = None;
+    }
+
+    /// Where shots begin: told from outside, seen in the pictures, or forced by other settings.
+    fn shot_starts(
+        &self,
+        work: &mut Work,
+        frames: &[Frame],
+        sources: &[Source],
+    ) -> Result<Vec<usize>, EngineError> {
+        let before = self.shot.as_ref().map(|shot| &shot.seed.source);
+        let images: Vec<&Tensor> =
+            before.into_iter().chain(sources.iter().map(|source| &source.image)).collect();
+        let seen = work.run("cuts", || cuts::find(&work.model.flow, &images))?;
+        let mut starts: Vec<usize> =
+            seen.iter().filter_map(|start| start.checked_sub(usize::from(before.is_some()))).collect();
+        starts
+            .extend(frames.iter().enumerate().filter(|(_, frame)| frame.starts_shot).map(|(index, _)| index));
+        if self.shot.as_ref().is_some_and(|shot| !shot.fits(work.parameters)) {
+            starts.push(0);
+        }
+        starts.sort_unstable();
+        starts.dedup();
+        Ok(starts)
+    }
+
+    /// FlowVid 4.3: edit the first frame, propagate it to the keyframes, interpolate the rest; the last
+    /// keyframe seeds the next batch.
+    fn process_run(
+        &mut self,
+        work: &mut Work,
+        sources: &[Source],
+        run: &Run,
+    ) -> Result<Vec<EditedFrame>, EngineError> {
+        if !run.seeded {
+            self.shot = Some(self.begin_shot(work, &sources[0])?);
+        }
+        let shot = self.shot.as_mut().expect("a run is seeded only where a shot is under way");
+        let (mut keyframes, sees_anchor) = compose(work, shot, sources, run)?;
+        diffuse(work, sources, &mut keyframes)?;
+        let finished = interpolate(work, shot, sources, &keyframes)?;
+        let last = keyframes.pop().expect("a run's first keyframe is always there");
+        shot.hand_over(last.edited, sees_anchor);
+        let finish_one = |(index, (source, finished)): (usize, (&Source, Finished))| {
+            let picture = Some(finish(work, source, &finished)?);
+            Ok(EditedFrame { picture, keyframe: finished.keyframe, starts_shot: !run.seeded && index == 0 })
+        };
+        sources.iter().zip(finished).enumerate().map(finish_one).collect()
+    }
+
+    /// The first frame is edited: by the user's picture, by the edit that the stream began with, or by the
+    /// prompt's look.
+    fn begin_shot(&mut self, work: &mut Work, first: &Source) -> Result<Shot, EngineError> {
+        let (parameters, model, source) = (work.parameters, work.model, &first.image);
+        let before = self.shot.take().map(|shot| shot.proposer);
+        let (edit, proposer) = match (&parameters.edited_frame, before) {
+            (Some(file), _) if self.used_picture.as_ref() != Some(file) => {
+                self.used_picture = Some(file.clone());
+                let edit = work.run("edit", || users_edit(file, first, parameters.strength))??;
+                (edit.shallow_clone(), Proposer::from_edit(source, &edit))
+            }
+            (_, Some(proposer @ Proposer::Prior { .. })) if parameters.prompt.is_empty() => {
+                work.warnings.push(EDIT_OF_ANOTHER_SHOT.into());
+                (work.run("edit", || proposer.edit(&model.looks, source))?, proposer)
+            }
+            _ => {
+                let understood = model.looks.understand(&parameters.prompt, &parameters.negative_prompt);
+                work.warnings.extend(understood.warnings);
+                let (look, strength) = (understood.look, parameters.strength);
+                let frozen = model.looks.freeze(&look, source);
+                let proposer = Proposer::Look { look, strength, frozen };
+                (work.run("edit", || proposer.edit(&model.looks, source))?, proposer)
+            }
+        };
+        Ok(Shot::begin(Edited { source: source.shallow_clone(), edit }, proposer, parameters.clone()))
+    }
+}
+
+const EDIT_OF_ANOTHER_SHOT: &str = "a new shot begins, but edited-frame shows the first frame of the stream: \
+    the edit's tone and colours are carried over, its texture and objects are not; \
+    set prompt as well to have later shots edited by it";
+
+/// The user's picture at processing size, mixed with the source by `strength`.
+fn users_edit(file: &Path, first: &Source, strength: f64) -> Result<Tensor, EngineError> {
+    let [.., height, width] = first.image.size()[..] else { unreachable!("an image is 4-dimensional") };
+    let video = (first.picture.width, first.picture.height);
+    let edit = picture::load(file, video, (height, width), first.image.device())
+        .map_err(|error| EngineError::Settings(error.to_string()))?;
+    Ok(first.image.lerp(&edit, strength))
+}
+
+/// The frames at processing size, on the model's device.
+fn prepare(work: &mut Work, frames: &[Frame]) -> Result<Vec<Source>, EngineError> {
+    let (device, longer) = (work.model.placement.device, work.parameters.processing_size);
+    let prepare_one = |frame: &Frame| {
+        let size = processing_size(&frame.picture, longer);
+        let image = work.run("resize", || resize(&to_tensor(&frame.picture, device), size))?;
+        Ok(Source { picture: frame.picture.clone(), image, stream_time: frame.stream_time })
+    };
+    frames.iter().map(prepare_one).collect()
+}
+
+/// Sharpness held, enlarged to the size of the input.
+fn finish(work: &mut Work, source: &Source, finished: &Finished) -> Result<Picture, EngineError> {
+    let sharp = |target| sharpness::hold(&finished.edit, &finished.confidence, target);
+    let edit = finished.sharpness.map_or_else(|| finished.edit.shallow_clone(), sharp);
+    work.run("upscale", || {
+        let full = to_tensor(&source.picture, edit.device());
+        to_picture(&upscale(&edit, &source.image, &full), &source.picture)
+    })
+}

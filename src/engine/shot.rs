@@ -1,0 +1,117 @@
+//! What is remembered of a shot between its batches.
+
+use tch::Tensor;
+
+use super::{
+    EditParameters,
+    composite::WarpedEdit,
+    proposal::{Proposer, visible_share},
+};
+use crate::conditions::{
+    flow::FlowPair,
+    occlusion::{Thresholds, confidence},
+    warp::{Border, Sampling, warp},
+};
+
+/// Below this share of the seed frame that the anchor still shows, the seed frame becomes the anchor.
+const ANCHOR_WORTH: f64 = 0.2;
+
+/// An edited frame with the source frame it was made from, at processing size, `[1, 3, h, w]` each.
+#[derive(Debug)]
+pub struct Edited {
+    /// The source frame.
+    pub source: Tensor,
+    /// Its finished edit.
+    pub edit: Tensor,
+}
+
+impl Edited {
+    /// Both, sharing their storage with these.
+    pub fn shallow_clone(&self) -> Self {
+        Self { source: self.source.shallow_clone(), edit: self.edit.shallow_clone() }
+    }
+}
+
+/// The motion from one frame to a reference and back, and how far each pixel of the frame is seen there.
+#[derive(Debug)]
+pub struct Sight {
+    /// `to` leads from the frame to the reference.
+    pub flow: FlowPair,
+    /// `[1, 1, h, w]`, 0..1.
+    pub confidence: Tensor,
+}
+
+impl Sight {
+    /// Judges `flow` on the two sources.
+    pub fn new(flow: FlowPair, source: &Tensor, reference: &Tensor) -> Self {
+        let confidence = confidence(&flow.to, &flow.from, source, reference, &Thresholds::default());
+        Self { flow, confidence }
+    }
+
+    /// A frame's sight of itself.
+    pub fn of_itself(source: &Tensor) -> Self {
+        let zero = source.narrow(1, 0, 2).zeros_like();
+        let flow = FlowPair { to: zero.shallow_clone(), from: zero };
+        Self { flow, confidence: source.narrow(1, 0, 1).ones_like() }
+    }
+
+    /// Both, sharing their storage with these.
+    pub fn shallow_clone(&self) -> Self {
+        let flow = FlowPair { to: self.flow.to.shallow_clone(), from: self.flow.from.shallow_clone() };
+        Self { flow, confidence: self.confidence.shallow_clone() }
+    }
+
+    /// `edit`, a reference's edit, sampled onto the frame.
+    pub fn warp(&self, edit: &Tensor) -> WarpedEdit {
+        let picture = warp(edit, &self.flow.to, Sampling::Bicubic, Border::Replicate).clamp(0.0, 1.0);
+        WarpedEdit { picture, confidence: self.confidence.shallow_clone() }
+    }
+}
+
+/// A shot that is under way.
+#[derive(Debug)]
+pub struct Shot {
+    /// The edited frame that all others are warped from first.
+    pub anchor: Edited,
+    /// The last keyframe that was finished, first of the next batch.
+    pub seed: Edited,
+    /// The seed frame's sight of the anchor; where the next keyframe's tracking begins.
+    pub seed_sees_anchor: Sight,
+    /// For what no edited frame shows.
+    pub proposer: Proposer,
+    /// The settings that the anchor was edited with.
+    pub parameters: EditParameters,
+}
+
+impl Shot {
+    /// A shot that begins with `first`.
+    pub fn begin(first: Edited, proposer: Proposer, parameters: EditParameters) -> Self {
+        let seed_sees_anchor = Sight::of_itself(&first.source);
+        Self { seed: first.shallow_clone(), anchor: first, seed_sees_anchor, proposer, parameters }
+    }
+
+    /// Whether a batch with `parameters` can go on with this shot's edit, or must edit anew.
+    pub fn fits(&self, parameters: &EditParameters) -> bool {
+        let edit = |p: &EditParameters| {
+            (
+                p.prompt.clone(),
+                p.negative_prompt.clone(),
+                p.edited_frame.clone(),
+                p.strength.to_bits(),
+                p.processing_size,
+            )
+        };
+        edit(&self.parameters) == edit(parameters)
+    }
+
+    /// The batch's last keyframe becomes the seed frame, and the anchor too where the old one shows too
+    /// little of it.
+    pub fn hand_over(&mut self, seed: Edited, sees_anchor: Sight) {
+        self.seed = seed;
+        self.seed_sees_anchor = sees_anchor;
+        if visible_share(&self.seed_sees_anchor.confidence) < ANCHOR_WORTH {
+            self.anchor = self.seed.shallow_clone();
+            self.seed_sees_anchor = Sight::of_itself(&self.seed.source);
+        }
+    }
+}
