@@ -111,6 +111,9 @@ impl Side {
     }
 }
 
+/// More than GStreamer's converter holds of a frame (two lines, where chroma is subsampled vertically).
+const LINES_HELD: u32 = 4;
+
 /// Converts the frames of one stream, from the input's format and to the output's.
 pub struct Converter {
     input: Side,
@@ -149,6 +152,7 @@ impl Converter {
     /// # Errors
     /// If `frame` is not in the input's format.
     pub fn picture(&mut self, frame: &gst::BufferRef) -> Result<Picture, BoolError> {
+        self.forget_lines()?;
         self.fill_unpacked(frame)?;
         let unpacked = VideoFrameRef::from_buffer_ref_readable(&self.unpacked, &self.input.packed)?;
         let (width, height) = (self.input.native.width() as usize, self.input.native.height() as usize);
@@ -174,6 +178,7 @@ impl Converter {
             let (w, h) = (picture.width, picture.height);
             return Err(glib::bool_error!("the engine gave {w}x{h} for a frame of {width}x{height}"));
         }
+        self.forget_lines()?;
         self.fill_packed(picture)?;
         if self.input.native.has_alpha() && self.output.native.has_alpha() {
             self.fill_unpacked(frame)?;
@@ -193,6 +198,7 @@ impl Converter {
         if self.input.native == self.output.native {
             return Ok(frame);
         }
+        self.forget_lines()?;
         let Some(relayout) = &self.relayout else {
             let picture = self.picture(&frame)?;
             return self.edited(&picture, &frame);
@@ -201,6 +207,15 @@ impl Converter {
         convert(relayout, (&frame, &self.input.native), (writable(&mut out)?, &self.output.native))?;
         carry(&frame, writable(&mut out)?)?;
         Ok(out)
+    }
+
+    /// GStreamer 1.22's converter takes the lines of a frame for those that it still holds of the frame
+    /// before when the frame has no more lines than it holds: such frames get a new converter each.
+    fn forget_lines(&mut self) -> Result<(), BoolError> {
+        if self.input.native.height() <= LINES_HELD {
+            *self = Self::new(&self.input.native, &self.output.native)?;
+        }
+        Ok(())
     }
 
     fn fill_unpacked(&mut self, frame: &gst::BufferRef) -> Result<(), BoolError> {

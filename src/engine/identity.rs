@@ -16,6 +16,10 @@ pub struct IdentityScript {
     pub gate: Option<Receiver<()>>,
     /// Outcomes of the batches to come, first one first; where there is none, the batch succeeds.
     pub outcomes: Arc<Mutex<Vec<Outcome>>>,
+    /// Each frame comes back as an edited picture that shows the same, not as unchanged.
+    pub returns_pictures: bool,
+    /// Told with each batch.
+    pub warnings: Vec<String>,
 }
 
 /// How one batch ends.
@@ -98,10 +102,11 @@ impl Engine for Identity {
                 let starts_shot = first || frame.starts_shot;
                 since_keyframe = if starts_shot { 0 } else { since_keyframe + 1 };
                 let keyframe = since_keyframe % parameters.keyframe_interval == 0;
-                EditedFrame { picture: None, keyframe, starts_shot }
+                let picture = self.script.returns_pictures.then(|| frame.picture.as_ref().clone());
+                EditedFrame { picture, keyframe, starts_shot }
             })
             .collect();
-        Ok(EditedBatch { frames, ..Default::default() })
+        Ok(EditedBatch { frames, warnings: self.script.warnings.clone(), ..Default::default() })
     }
 
     fn reset(&mut self) {

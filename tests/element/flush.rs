@@ -118,3 +118,20 @@ fn a_seek_in_a_pipeline() {
     }
     pipeline.set_state(gst::State::Null).unwrap();
 }
+
+/// The gate lets one batch through: if the flush had not called the engine off, the old batch would
+/// take that leave and the new one would wait for ever.
+#[test]
+fn the_engine_is_called_off() {
+    let element = filter(2, 1);
+    let gate = gated(&element);
+    let mut harness = playing(&element, &small());
+    let out = record(&element);
+    feed(&mut harness, 0..2);
+    // The worker has begun: its model is loaded and its batch is complete.
+    flush(&mut harness);
+    feed(&mut harness, 100..102);
+    gate.send(()).unwrap();
+    let seen = until(&out, &Out::Buffer(101 * 40));
+    assert!(!seen.contains(&Out::Buffer(0)), "{seen:?}");
+}
