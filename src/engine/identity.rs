@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crossbeam_channel::{Receiver, after, select};
+use crossbeam_channel::{Receiver, Sender, after, select};
 use parking_lot::Mutex;
 
 use super::{CancelToken, EditParameters, EditedBatch, EditedFrame, Engine, EngineError, Frame};
@@ -12,6 +12,8 @@ use super::{CancelToken, EditParameters, EditedBatch, EditedFrame, Engine, Engin
 pub struct IdentityScript {
     /// Waited before each batch; cancelling ends the wait.
     pub delay: Duration,
+    /// Told when a batch begins.
+    pub begins: Option<Sender<()>>,
     /// Each batch waits for one message, or for the sender to be gone.
     pub gate: Option<Receiver<()>>,
     /// Outcomes of the batches to come, first one first; where there is none, the batch succeeds.
@@ -88,6 +90,9 @@ impl Engine for Identity {
         parameters: &EditParameters,
         cancel: &CancelToken,
     ) -> Result<EditedBatch, EngineError> {
+        if let Some(begins) = &self.script.begins {
+            let _ = begins.send(()); // whoever asked may have gone
+        }
         self.wait(cancel)?;
         match self.next_outcome() {
             Outcome::Succeed => {}

@@ -124,11 +124,17 @@ fn a_seek_in_a_pipeline() {
 #[test]
 fn the_engine_is_called_off() {
     let element = filter(2, 1);
-    let gate = gated(&element);
+    let (gate, opens) = crossbeam_channel::unbounded();
+    let (begins, begun) = crossbeam_channel::unbounded();
+    element.set_identity_script(gstflowvid::engine::IdentityScript {
+        gate: Some(opens),
+        begins: Some(begins),
+        ..Default::default()
+    });
     let mut harness = playing(&element, &small());
     let out = record(&element);
     feed(&mut harness, 0..2);
-    // The worker has begun: its model is loaded and its batch is complete.
+    begun.recv_timeout(PATIENCE).unwrap();
     flush(&mut harness);
     feed(&mut harness, 100..102);
     gate.send(()).unwrap();
