@@ -11,6 +11,7 @@ mod caps;
 mod enums;
 mod frames;
 mod imp;
+mod items;
 mod latency;
 mod messages;
 mod pads;

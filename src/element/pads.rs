@@ -10,9 +10,9 @@ use super::{
     caps::{self, Format},
     frames,
     imp::FlowVidFilter,
+    items::{Boundary, Input, InputFrame, Output},
     latency::{self, FrameTime, Latency},
     messages,
-    stream::{Boundary, Input, InputFrame, Output},
 };
 
 /// What upstream's thread remembers.

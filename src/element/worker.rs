@@ -12,11 +12,14 @@ use super::{
     CAT, FlowVidFilter,
     caps::{self, Format},
     frames::Converter,
+    items::InputFrame,
     messages::{self, BatchReport},
     settings::Settings,
-    stream::{InputFrame, Stale, Stream, Work},
+    stream::{Stale, Stream, Work},
 };
-use crate::engine::{self, EditedBatch, EditedFrame, Engine, EngineError, Frame, ModelRequest};
+use crate::engine::{
+    self, EditedBatch, EditedFrame, Engine, EngineError, Frame, ModelRequest, Picture, Samples,
+};
 
 /// The worker's own memory.
 pub struct Worker {
@@ -243,11 +246,12 @@ impl Worker {
 
     fn pictures(&mut self, frames: &[InputFrame]) -> Result<Vec<Frame>, Leave> {
         let Some(output) = &mut self.output else { return Err(Leave::Stale) };
+        let looks = self.engine.as_ref().is_some_and(|engine| engine.looks_at_pictures());
         let pictures: Result<Vec<Frame>, glib::BoolError> = frames
             .iter()
             .map(|frame| {
                 Ok(Frame {
-                    picture: Arc::new(output.converter.picture(&frame.buffer)?),
+                    picture: Arc::new(if looks { output.converter.picture(&frame.buffer)? } else { empty() }),
                     stream_time: frame.stream_time,
                     starts_shot: frame.starts_shot,
                 })
@@ -357,6 +361,11 @@ impl Worker {
             }
         });
     }
+}
+
+/// For an engine that does not look.
+fn empty() -> Picture {
+    Picture { width: 0, height: 0, samples: Samples::U8(Vec::new()) }
 }
 
 /// What becomes of a frame that no engine saw.

@@ -118,6 +118,10 @@ impl Engine for Identity {
         self.shot_begun = false;
     }
 
+    fn looks_at_pictures(&self) -> bool {
+        self.script.returns_pictures
+    }
+
     fn device(&self) -> String {
         "none".into()
     }

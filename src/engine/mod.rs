@@ -122,6 +122,11 @@ pub trait Engine: Send {
     /// Ends the shot: the next frame is the first of a new one and nothing is remembered.
     fn reset(&mut self);
 
+    /// Whether the engine looks at the pictures; where not, it may be given empty ones.
+    fn looks_at_pictures(&self) -> bool {
+        true
+    }
+
     /// Where the engine computes, in the words of the property `device`.
     fn device(&self) -> String;
 }
