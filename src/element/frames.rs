@@ -315,16 +315,17 @@ impl Sample for u16 {
 
 /// Red, green and blue of packed pixels, which have no padding. `code` tells a sample's native code
 /// value, `store` what a value becomes; a cast to an integer clips.
-fn pixels<S: Sample, P>(
+fn pixels<S: Sample, P: Copy + Default>(
     packed: &[u8],
     code: impl Fn(S) -> f32,
     levels: &Levels,
     store: impl Fn(f32) -> P,
 ) -> Vec<P> {
-    let mut samples = Vec::with_capacity(packed.len() / S::BYTES / 4 * 3);
-    for pixel in packed.chunks_exact(4 * S::BYTES) {
+    let mut samples = vec![P::default(); packed.len() / S::BYTES / 4 * 3];
+    for (pixel, rgb) in packed.chunks_exact(4 * S::BYTES).zip(samples.chunks_exact_mut(3)) {
         let at = |component: usize| code(S::read(&pixel[component * S::BYTES..]));
-        samples.extend(levels.decode([at(1), at(2), at(3)]).map(&store));
+        let [red, green, blue] = levels.decode([at(1), at(2), at(3)]);
+        (rgb[0], rgb[1], rgb[2]) = (store(red), store(green), store(blue));
     }
     samples
 }
@@ -336,8 +337,9 @@ fn write_codes<P: Sample, S: Sample>(
     levels: &Levels,
     store: impl Fn(f32) -> S,
 ) {
+    let value = 1.0 / full;
     for (pixel, rgb) in packed.chunks_exact_mut(4 * S::BYTES).zip(rgb.chunks_exact(3)) {
-        let codes = levels.encode([rgb[0].into() / full, rgb[1].into() / full, rgb[2].into() / full]);
+        let codes = levels.encode([rgb[0].into() * value, rgb[1].into() * value, rgb[2].into() * value]);
         S::FULL.write(pixel);
         for (component, code) in codes.into_iter().enumerate() {
             store(code).write(&mut pixel[(component + 1) * S::BYTES..]);

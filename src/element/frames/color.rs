@@ -20,11 +20,17 @@ pub struct Levels {
 struct Scale {
     offset: f32,
     span: f32,
+    /// Its inverse: a multiplication is several times faster than a division.
+    value: f32,
 }
 
 impl Scale {
+    fn new(offset: f32, span: f32) -> Self {
+        Self { offset, span, value: 1.0 / span }
+    }
+
     fn decode(self, code: f32) -> f32 {
-        (code - self.offset) / self.span
+        (code - self.offset) * self.value
     }
 
     fn encode(self, value: f32) -> f32 {
@@ -32,24 +38,39 @@ impl Scale {
     }
 }
 
-/// The weights of red and blue in luma.
+/// The weights of red, green and blue in luma, and what follows from them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Matrix {
-    kr: f32,
-    kb: f32,
+    luma: [f32; 3],
+    red_cr: f32,
+    blue_cb: f32,
+    green_cb: f32,
+    green_cr: f32,
+    cr: f32,
+    cb: f32,
 }
 
 impl Matrix {
-    fn decode(self, [y, cb, cr]: [f32; 3]) -> [f32; 3] {
-        let (kr, kb) = (self.kr, self.kb);
-        let (r, b) = (y + 2.0 * (1.0 - kr) * cr, y + 2.0 * (1.0 - kb) * cb);
-        [r, (y - kr * r - kb * b) / (1.0 - kr - kb), b]
+    fn new(kr: f32, kb: f32) -> Self {
+        let kg = 1.0 - kr - kb;
+        let (red_cr, blue_cb) = (2.0 * (1.0 - kr), 2.0 * (1.0 - kb));
+        let (green_cb, green_cr) = (-kb * blue_cb / kg, -kr * red_cr / kg);
+        Self { luma: [kr, kg, kb], red_cr, blue_cb, green_cb, green_cr, cr: 1.0 / red_cr, cb: 1.0 / blue_cb }
     }
 
-    fn encode(self, [r, g, b]: [f32; 3]) -> [f32; 3] {
-        let (kr, kb) = (self.kr, self.kb);
-        let y = kr * r + (1.0 - kr - kb) * g + kb * b;
-        [y, (b - y) / (2.0 * (1.0 - kb)), (r - y) / (2.0 * (1.0 - kr))]
+    /// A grey format need not name a matrix; its chroma is zero, so any will do.
+    fn of(matrix: VideoColorMatrix) -> Self {
+        let (kr, kb) = matrix.kr_kb().or_else(|_| VideoColorMatrix::Bt601.kr_kb()).unwrap_or((0.299, 0.114));
+        Self::new(kr as f32, kb as f32)
+    }
+
+    fn decode(&self, [y, cb, cr]: [f32; 3]) -> [f32; 3] {
+        [y + self.red_cr * cr, y + self.green_cb * cb + self.green_cr * cr, y + self.blue_cb * cb]
+    }
+
+    fn encode(&self, [r, g, b]: [f32; 3]) -> [f32; 3] {
+        let y = self.luma[0] * r + self.luma[1] * g + self.luma[2] * b;
+        [y, (b - y) * self.cb, (r - y) * self.cr]
     }
 }
 
@@ -60,13 +81,9 @@ impl Levels {
         let steps = ((1u64 << depth) - 1) as f32;
         let step8 = (1u64 << (depth - 8)) as f32; // how many of its steps are one of eight bits
         let limited = info.colorimetry().range() == VideoColorRange::Range16_235;
-        let luma = if limited {
-            Scale { offset: 16.0 * step8, span: 219.0 * step8 }
-        } else {
-            Scale { offset: 0.0, span: steps }
-        };
+        let luma = if limited { Scale::new(16.0 * step8, 219.0 * step8) } else { Scale::new(0.0, steps) };
         let is_rgb = info.format_info().is_rgb();
-        let chroma = Scale { offset: 128.0 * step8, span: if limited { 224.0 * step8 } else { steps } };
+        let chroma = Scale::new(128.0 * step8, if limited { 224.0 * step8 } else { steps });
         Self {
             first: luma,
             others: if is_rgb { luma } else { chroma },
@@ -79,21 +96,13 @@ impl Levels {
     pub fn decode(&self, codes: [f32; 3]) -> [f32; 3] {
         let values =
             [self.first.decode(codes[0]), self.others.decode(codes[1]), self.others.decode(codes[2])];
-        self.matrix.map_or(values, |matrix| matrix.decode(values))
+        self.matrix.as_ref().map_or(values, |matrix| matrix.decode(values))
     }
 
     /// The inverse; the code values are not rounded yet.
     #[inline]
     pub fn encode(&self, rgb: [f32; 3]) -> [f32; 3] {
-        let values = self.matrix.map_or(rgb, |matrix| matrix.encode(rgb));
+        let values = self.matrix.as_ref().map_or(rgb, |matrix| matrix.encode(rgb));
         [self.first.encode(values[0]), self.others.encode(values[1]), self.others.encode(values[2])]
-    }
-}
-
-impl Matrix {
-    /// A grey format need not name a matrix; its chroma is zero, so any will do.
-    fn of(matrix: VideoColorMatrix) -> Self {
-        let (kr, kb) = matrix.kr_kb().or_else(|_| VideoColorMatrix::Bt601.kr_kb()).unwrap_or((0.299, 0.114));
-        Self { kr: kr as f32, kb: kb as f32 }
     }
 }
