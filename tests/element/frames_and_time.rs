@@ -118,3 +118,22 @@ fn upstream_gets_its_buffers_back_at_once() {
     harness.push(buffer.clone()).unwrap();
     assert!(buffer.get_mut().is_some(), "the element holds upstream's buffer");
 }
+
+#[test]
+fn playing_backwards_and_faster_keeps_the_order_of_arrival() {
+    for (rate, order) in [(-1.0, [7, 6, 5, 4, 3, 2, 1, 0]), (2.0, [0, 1, 2, 3, 4, 5, 6, 7])] {
+        let mut harness = playing(&filter(2, 2), &small());
+        let mut segment = gst::FormattedSegment::<ClockTime>::new();
+        segment.set_rate(rate);
+        segment.set_stop(ClockTime::from_mseconds(320));
+        harness.push_event(gst::event::Segment::new(&segment));
+        for index in order {
+            harness.push(timed(&small(), index)).unwrap();
+        }
+        harness.push_event(gst::event::Eos::new());
+        let received: Vec<_> =
+            pull_all(&mut harness).iter().map(|buffer| (buffer.pts(), bytes(buffer))).collect();
+        let expected = order.map(|index| (timed(&small(), index).pts(), bytes(&timed(&small(), index))));
+        assert_eq!(received, expected, "rate {rate}");
+    }
+}

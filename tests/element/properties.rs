@@ -153,3 +153,26 @@ fn a_batch_is_reported_with_its_times() {
 fn presets_can_be_kept() {
     assert!(filter(2, 2).is::<gst::Preset>());
 }
+
+#[test]
+fn a_thousand_changes_while_playing() {
+    let element = filter(2, 2);
+    let changing = std::thread::spawn({
+        let element = element.clone();
+        move || {
+            for round in 0..1000u32 {
+                element.set_property("prompt", format!("prompt {round}"));
+                element.set_property("strength", f64::from(round % 10) / 10.0);
+                element.set_property("enabled", round % 3 != 0);
+                element.property::<gst::Structure>("stats");
+            }
+        }
+    });
+    let mut harness = playing(&element, &small());
+    feed(&mut harness, 0..200);
+    changing.join().unwrap();
+    harness.push_event(gst::event::Eos::new());
+    let received: Vec<_> =
+        pull_all(&mut harness).iter().map(|buffer| buffer.pts().unwrap().mseconds()).collect();
+    assert_eq!(received, (0..200).map(|index| index * 40).collect::<Vec<u64>>());
+}

@@ -116,3 +116,14 @@ fn paused_to_ready_and_back_begins_anew() {
         pull_all(&mut harness).iter().map(|buffer| buffer.pts().unwrap().mseconds()).collect();
     assert_eq!(received, [80]);
 }
+
+#[test]
+fn stopping_calls_the_engine_off() {
+    let element = filter(2, 1);
+    let gate = gated(&element);
+    let mut harness = playing(&element, &small());
+    feed(&mut harness, 0..4);
+    element.set_state(gst::State::Null).unwrap();
+    element.set_identity_script(Default::default());
+    assert!(gate.send(()).is_err(), "the worker still waits in the engine");
+}
