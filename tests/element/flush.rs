@@ -124,13 +124,7 @@ fn a_seek_in_a_pipeline() {
 #[test]
 fn the_engine_is_called_off() {
     let element = filter(2, 1);
-    let (gate, opens) = crossbeam_channel::unbounded();
-    let (begins, begun) = crossbeam_channel::unbounded();
-    element.set_identity_script(gstflowvid::engine::IdentityScript {
-        gate: Some(opens),
-        begins: Some(begins),
-        ..Default::default()
-    });
+    let (gate, begun) = gated_and_heard(&element);
     let mut harness = playing(&element, &small());
     let out = record(&element);
     feed(&mut harness, 0..2);

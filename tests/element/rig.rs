@@ -151,6 +151,20 @@ pub fn gated(element: &FlowVidFilter) -> crossbeam_channel::Sender<()> {
     sender
 }
 
+/// The same, and a receiver that hears of each batch that begins.
+pub fn gated_and_heard(
+    element: &FlowVidFilter,
+) -> (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>) {
+    let (gate, opens) = crossbeam_channel::unbounded();
+    let (begins, begun) = crossbeam_channel::unbounded();
+    element.set_identity_script(gstflowvid::engine::IdentityScript {
+        gate: Some(opens),
+        begins: Some(begins),
+        ..Default::default()
+    });
+    (gate, begun)
+}
+
 /// A bus of the element's own.
 pub fn bus(element: &FlowVidFilter) -> gst::Bus {
     let bus = gst::Bus::new();

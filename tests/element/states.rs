@@ -120,9 +120,10 @@ fn paused_to_ready_and_back_begins_anew() {
 #[test]
 fn stopping_calls_the_engine_off() {
     let element = filter(2, 1);
-    let gate = gated(&element);
+    let (gate, begun) = gated_and_heard(&element);
     let mut harness = playing(&element, &small());
     feed(&mut harness, 0..4);
+    begun.recv_timeout(PATIENCE).unwrap();
     element.set_state(gst::State::Null).unwrap();
     element.set_identity_script(Default::default());
     assert!(gate.send(()).is_err(), "the worker still waits in the engine");
