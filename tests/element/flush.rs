@@ -103,8 +103,8 @@ fn sticky_events_survive() {
 #[test]
 fn a_seek_in_a_pipeline() {
     init();
-    let description = "videotestsrc num-buffers=200 ! video/x-raw,width=32,height=32,framerate=25/1 ! \
-                       flowvidfilter engine=identity batch-size=2 keyframe-interval=4 ! appsink name=sink sync=false";
+    let description = "videotestsrc ! video/x-raw,width=32,height=32,framerate=25/1 ! \
+                       flowvidfilter engine=identity batch-size=2 keyframe-interval=4 ! appsink name=sink sync=false max-buffers=3";
     let pipeline = gst::parse::launch(description).unwrap().downcast::<gst::Pipeline>().unwrap();
     let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
