@@ -166,8 +166,16 @@ impl FlowVidFilter {
         self.queue_event(event, boundary)
     }
 
+    /// A sticky event after an error counts as taken: the next frame brings upstream the error itself,
+    /// where a refused event would only make it NOT_NEGOTIATED.
+    fn push_item(&self, item: Input, sticky: bool) -> bool {
+        self.stream()
+            .is_some_and(|stream| stream.push_event(item) || (sticky && stream.flow().is_err_and(is_fatal)))
+    }
+
     fn queue_event(&self, event: gst::Event, boundary: Boundary) -> bool {
-        self.stream().is_some_and(|stream| stream.push_event(Input::Event(event, boundary)))
+        let sticky = event.is_sticky() && event.type_() != gst::EventType::Eos;
+        self.push_item(Input::Event(event, boundary), sticky)
     }
 
     fn rearm(&self) {
@@ -192,7 +200,7 @@ impl FlowVidFilter {
         self.set_frame_time(FrameTime::new(format.info.fps(), None));
         // Until now the frame rate, so the latency, was a guess.
         messages::latency(&self.obj());
-        self.stream().is_some_and(|stream| stream.push_event(Input::Caps(format)))
+        self.push_item(Input::Caps(format), true)
     }
 
     fn sink_segment(&self, segment: &gst::Segment, event: &gst::Event) -> bool {
