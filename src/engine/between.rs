@@ -22,6 +22,8 @@ pub struct Finished {
     pub sharpness: Option<f64>,
     /// Diffused, not interpolated.
     pub keyframe: bool,
+    /// The edit shows what its own source frame shows, which may guide its enlarging.
+    pub guided: bool,
 }
 
 impl Finished {
@@ -31,13 +33,14 @@ impl Finished {
             confidence: keyframe.confidence.shallow_clone(),
             sharpness: keyframe.sharpness,
             keyframe: true,
+            guided: true,
         }
     }
 
     /// As it is: nothing was warped, nothing is to be sharpened.
     fn plain(edit: Tensor) -> Self {
         let confidence = edit.narrow(1, 0, 1).ones_like();
-        Self { edit, confidence, sharpness: None, keyframe: false }
+        Self { edit, confidence, sharpness: None, keyframe: false, guided: true }
     }
 }
 
@@ -82,7 +85,7 @@ impl Gap<'_> {
             Interpolation::Rife => self.by_rife(work),
             Interpolation::None => {
                 let nearest = if self.time < 0.5 { self.first } else { self.second };
-                Ok(Finished::plain(nearest.edited.edit.shallow_clone()))
+                Ok(Finished { keyframe: false, guided: false, ..Finished::keyframe(nearest) })
             }
         }
     }
@@ -109,6 +112,7 @@ impl Gap<'_> {
             confidence: composite.confidence,
             sharpness: Some(sharpness),
             keyframe: false,
+            guided: true,
         })
     }
 

@@ -165,6 +165,7 @@ fn finish(work: &mut Work, source: &Source, finished: &Finished) -> Result<Pictu
     let edit = finished.sharpness.map_or_else(|| finished.edit.shallow_clone(), sharp);
     work.run("upscale", || {
         let full = to_tensor(&source.picture, edit.device());
-        to_picture(&upscale(&edit, &source.image, &full), &source.picture)
+        let guide = finished.guided.then_some(&source.image);
+        to_picture(&upscale(&edit, guide, &full), &source.picture)
     })
 }

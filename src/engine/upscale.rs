@@ -14,20 +14,22 @@ const FLAT: f64 = 4e-4;
 
 /// Enlarges `edit` to the size of `source`.
 ///
-/// - `edit`, `small_source`: `[1, 3, h, w]`, 0..1, the edit and the source it was made from
+/// - `edit`, `guide`: `[1, 3, h, w]`, 0..1, the edit and `source` at its size; without a guide the edit is
+///   enlarged smoothly
 /// - `source`: `[1, 3, H, W]`, 0..1
 /// - returns `[1, 3, H, W]`, 0..1
 ///
 /// Source: He, Sun, Tang, "Guided image filtering" (colour guide) and "Fast guided filter".
-pub fn upscale(edit: &Tensor, small_source: &Tensor, source: &Tensor) -> Tensor {
+pub fn upscale(edit: &Tensor, guide: Option<&Tensor>, source: &Tensor) -> Tensor {
     let [.., height, width] = source.size()[..] else { unreachable!("an image has a height and a width") };
     if edit.size() == source.size() {
         return edit.shallow_clone();
     }
-    let (slope, offset) = fit(small_source, edit);
-    let residual = edit - apply(&slope, &offset, small_source);
+    let smooth = |maps: &Tensor| maps.upsample_bicubic2d([height, width], false, None, None);
+    let Some(guide) = guide else { return smooth(edit).clamp(0.0, 1.0) };
+    let (slope, offset) = fit(guide, edit);
+    let residual = smooth(&(edit - apply(&slope, &offset, guide)));
     let enlarge = |maps: &Tensor| maps.upsample_bilinear2d([height, width], false, None, None);
-    let residual = residual.upsample_bicubic2d([height, width], false, None, None);
     let detailed = apply(&enlarge(&slope), &enlarge(&offset), source);
     (detailed + residual).clamp(0.0, 1.0)
 }
@@ -107,14 +109,14 @@ mod tests {
         let small = resize(&source, (96, 160));
         let truth = edit(&source);
         let error = |result: &Tensor| (result - &truth).abs().mean(Kind::Float).double_value(&[]);
-        let guided = error(&upscale(&edit(&small), &small, &source));
-        let bicubic = error(&edit(&small).upsample_bicubic2d([192, 320], false, None, None));
+        let guided = error(&upscale(&edit(&small), Some(&small), &source));
+        let bicubic = error(&upscale(&edit(&small), None, &source));
         assert!(guided < 0.4 * bicubic, "guided {guided}, bicubic {bicubic}");
     }
 
     #[test]
     fn the_same_size_comes_back_unchanged() {
         let picture = texture(64, 64);
-        assert!(upscale(&picture, &picture, &picture).equal(&picture));
+        assert!(upscale(&picture, Some(&picture), &picture).equal(&picture));
     }
 }
