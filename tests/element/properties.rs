@@ -85,6 +85,22 @@ fn the_table_of_the_readme_has_every_property() {
     assert!(table.contains("| auto, source-flow, rife, none | `auto` | any time |"), "{table}");
 }
 
+/// The README's table is written by the test itself when UPDATE_README is set.
+#[test]
+fn the_readme_shows_the_table() {
+    init();
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&file).unwrap();
+    let (begin, end) = ("<!-- properties: generated -->\n", "<!-- end of properties -->");
+    let (before, rest) = readme.split_once(begin).expect("the README marks where the table stands");
+    let (table, after) = rest.split_once(end).expect("the README marks where the table ends");
+    if std::env::var_os("UPDATE_README").is_some() {
+        std::fs::write(&file, format!("{before}{begin}{}{end}{after}", markdown_table())).unwrap();
+    } else {
+        assert_eq!(table, markdown_table(), "run the test once with UPDATE_README=1");
+    }
+}
+
 #[test]
 fn settings_are_those_of_the_first_frame_of_a_batch() {
     let element = filter(3, 2);
