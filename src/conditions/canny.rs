@@ -42,7 +42,7 @@ pub fn canny(image: &Tensor, thresholds: Hysteresis) -> Tensor {
 fn grey(image: &Tensor) -> Tensor {
     let rgb = (image * 255.0).round().to_kind(Kind::Int);
     let channel = |index: i64| rgb.narrow(1, index, 1);
-    (channel(0) * 4899 + channel(1) * 9617 + channel(2) * 1868 + 8192).bitwise_right_shift_tensor_scalar(14)
+    (channel(0) * 9798 + channel(1) * 19235 + channel(2) * 3735 + 16384).bitwise_right_shift_tensor_scalar(15)
 }
 
 fn sobel(grey: &Tensor) -> (Tensor, Tensor) {
