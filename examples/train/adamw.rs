@@ -5,11 +5,11 @@
 use tch::{Kind, Tensor, nn::VarStore};
 
 const BETAS: (f64, f64) = (0.9, 0.98);
-const EPSILON: f64 = 1e-8;
+const EPSILON: f64 = 1e-10;
 /// Of parameters with at least two dimensions.
 const WEIGHT_DECAY: f64 = 1e-3;
-/// Largest norm of all gradients together.
-const CLIP: f64 = 1.0;
+/// Largest norm of all gradients together: about the usual one, so that rare clips do not rule.
+const CLIP: f64 = 0.1;
 
 /// A trained parameter with its moments and its moving average.
 struct Parameter {

@@ -7,9 +7,13 @@ use gstflowvid::diffusion::{DiffusionModel, KeyframeMemory};
 
 /// Of the training samples this share starts from pure noise: one step is the default.
 const PURE_NOISE: f64 = 0.85;
-/// Weight of the pictures' absolute error and of their gradients' against the v-prediction's square.
-const PICTURE: f64 = 4.0;
-const GRADIENT: f64 = 6.0;
+/// The others start from one of the later timesteps of a schedule of four steps. At earlier ones the target is
+/// nearly all noise, whose gradient drowned the rest when it was tried.
+const TIMESTEPS: [i64; 2] = [749, 499];
+/// Weights of the picture's absolute error and of its gradients' beside the v-prediction's square. Larger ones
+/// hold an untrained network at zero: most of the composite is right already.
+const PICTURE: f64 = 1.0;
+const GRADIENT: f64 = 1.0;
 /// Weight of the anchor, which the composite already shows.
 const ANCHOR: f64 = 0.1;
 
@@ -41,7 +45,7 @@ pub fn loss(model: &DiffusionModel, clips: &Clips, random: &mut Random) -> Tenso
     let clip_count = original.size()[0] / KEYFRAMES;
     let timesteps: Vec<i64> = (0..clip_count)
         .flat_map(|_| {
-            let timestep = if random.chance(PURE_NOISE) { last } else { random.below(last as usize) as i64 };
+            let timestep = if random.chance(PURE_NOISE) { last } else { TIMESTEPS[random.below(2)] };
             [timestep; KEYFRAMES as usize]
         })
         .collect();
