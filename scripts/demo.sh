@@ -12,7 +12,7 @@ clip=${CLIP:-$(realpath -m --relative-to=. "$clips/bigbuckbunny.mp4")}
 out=${OUT:-out/demo.mp4}
 edited=${EDITED:-}
 prompt=${PROMPT:-}
-[ -n "$prompt$edited" ] || prompt="a watercolour painting"
+[ -n "$prompt$edited" ] || prompt="a pencil sketch"
 sheet=${out%.*}.png
 tools=${FLOWVID_TOOLS:-$root/target/release/examples}
 log=$logs/demo-$$.log

@@ -72,6 +72,8 @@ libtorch_version() {
 use_plugin() {
     export GST_PLUGIN_PATH=$plugin_dir${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}
     export GST_REGISTRY=${FLOWVID_REGISTRY:-$deps/registry.bin}
+    # libtorch's threads sleep while they wait; spinning, they take the cores from decoder and encoder.
+    export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 }
 
 plugin_answers() { gst-inspect-1.0 flowvidfilter >/dev/null 2>&1; }

@@ -134,6 +134,21 @@ fn faults_end_in_a_clear_message() {
     assert!(good.exists(), "the clip itself was removed");
 }
 
+/// The engine itself reads the picture, so this one runs on the embedded model.
+#[cfg(feature = "torch")]
+#[test]
+fn a_picture_that_is_none_ends_in_a_clear_message() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let good = silent_clip(folder.path());
+    damaged_clips(folder.path(), &good);
+    let settings =
+        [("CLIP", good), ("OUT", path("out.mp4")), ("EDITED", path("text.mp4")), ("PROPERTIES", "".into())];
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_path()));
+    assert_refused("text as a picture", &demo(&settings), "text.mp4");
+    assert!(!path("out.mp4").exists(), "a broken result was left behind");
+}
+
 #[track_caller]
 fn assert_refused(name: &str, output: &Output, message: &str) {
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -21,13 +21,11 @@ fn an_installed_plugin_needs_nothing_of_the_checkout() {
     assert!(torch.contains(beside.to_str().unwrap()), "{torch}");
     assert!(!libraries.contains("not found"), "{libraries}");
 
-    // A name that only the installed models have. Its weights may still be missing, as in a checkout without them:
-    // then the error names the file in the installed folder.
+    // A name that only the installed models have.
     let models = plugins.join("flowvid/models");
     fs::rename(models.join("nano"), models.join("installed-only")).unwrap();
     let run = launch(prefix.path(), &plugins, "installed-only");
-    let found = format!("{}/", models.join("installed-only").display());
-    assert!(run.status.success() || text(&run).contains(&found), "found no model: {}", text(&run));
+    assert!(run.status.success(), "{}", text(&run));
 
     let run = launch(prefix.path(), &plugins, "nothing-like-it");
     assert!(!run.status.success(), "{}", text(&run));
