@@ -15,6 +15,7 @@ prompt=${PROMPT:-}
 [ -n "$prompt$edited" ] || prompt="a pencil sketch"
 sheet=${out%.*}.png
 tools=${FLOWVID_TOOLS:-$root/target/release/examples}
+mkdir -p "$logs"
 log=$logs/demo-$$.log
 export RUST_BACKTRACE=0
 

@@ -2,9 +2,9 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-/// Where the library under test lies: the tests' own folder is `deps` beside it.
+/// Where the library under test lies: beside the tests; `cargo test` puts it nowhere else.
 fn library_folder() -> std::path::PathBuf {
-    env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned()
+    env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
 /// Without what changes from build to build and machine to machine.
