@@ -39,7 +39,7 @@ doctor: ## Tell what is found and what is missing, each with its cure
 	@scripts/doctor.sh
 
 bench: setup ## Time the stages and the whole, as a table
-	cargo run --locked --quiet --release --example bench
+	@scripts/bench.sh
 
 train: setup ## Train the embedded model on this machine (MINUTES=60); goes on where it was stopped
 	.deps/venv/bin/python scripts/training_data.py
