@@ -4,7 +4,7 @@ mod common;
 
 use std::{fs, time::Instant};
 
-use common::{fill, nano_configs};
+use common::{fill, nano_configs, random_values};
 use gstflowvid::{
     diffusion::{DiffusionModel, KeyframeMemory, PictureConditions, noise},
     engine::{CancelToken, EditParameters, EngineError, KeyframeConditions, Propagator},
@@ -32,14 +32,18 @@ fn with_model(keyframes: i64) -> (Propagator, DiffusionModel) {
 }
 
 fn conditions(stream_times: &[u64], [height, width]: [i64; 2]) -> KeyframeConditions {
-    tch::manual_seed(4);
-    let random = |count, channels| Tensor::rand([count, channels, height, width], (Kind::Float, Device::Cpu));
+    // not torch's own generator, which the tests of a process share
+    let random = |name: &str, count: i64, channels: i64| {
+        let size = [count, channels, height, width];
+        let values = random_values(4, name, size.iter().product::<i64>() as usize);
+        Tensor::from_slice(&values).view(size) * 0.5 + 0.5
+    };
     let keyframes = stream_times.len() as i64;
     KeyframeConditions {
-        composite: random(keyframes, 3),
-        confidence: random(keyframes, 1),
-        condition: random(keyframes, 3),
-        first: random(1, 3),
+        composite: random("composite", keyframes, 3),
+        confidence: random("confidence", keyframes, 1),
+        condition: random("condition", keyframes, 3),
+        first: random("first", 1, 3),
         stream_times: stream_times.to_vec(),
     }
 }

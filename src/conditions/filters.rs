@@ -93,10 +93,10 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::torch::testing::uniform;
 
     fn noise() -> Tensor {
-        tch::manual_seed(2);
-        Tensor::rand([1, 2, 16, 24], (Kind::Float, Device::Cpu))
+        uniform(2, &[1, 2, 16, 24])
     }
 
     #[test]

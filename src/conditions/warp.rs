@@ -59,10 +59,10 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::torch::testing::uniform;
 
     fn noise(channels: i64) -> Tensor {
-        tch::manual_seed(1);
-        Tensor::rand([2, channels, 20, 30], (Kind::Float, Device::Cpu))
+        uniform(1, &[2, channels, 20, 30])
     }
 
     fn shift(x: f64, y: f64) -> Tensor {

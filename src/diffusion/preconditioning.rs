@@ -89,6 +89,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::torch::testing::uniform;
     use crate::{
         diffusion::schedulers::{DdimConfig, DdimScheduler},
         torch::Placement,
@@ -110,7 +111,7 @@ mod tests {
         let shape = [4, 3, 8, 8];
         let random = || Tensor::randn(shape, (Kind::Float, Device::Cpu));
         let (original, composite, noise) = (random(), random(), random());
-        let confidence = Tensor::rand([4, 1, 8, 8], (Kind::Float, Device::Cpu));
+        let confidence = uniform(6, &[4, 1, 8, 8]);
         let timesteps = Tensor::from_slice(&[0i64, 249, 700, 999]);
         let sample = scheduler.add_noise(&original, &noise, &timesteps);
         let level = scheduler.noise_level(&timesteps);

@@ -101,15 +101,10 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::torch::testing::uniform;
 
-    fn picture(seed: i64) -> Tensor {
-        tch::manual_seed(seed);
-        Tensor::rand([1, 3, 16, 24], (Kind::Float, Device::Cpu)).upsample_bicubic2d(
-            [64, 96],
-            false,
-            None,
-            None,
-        )
+    fn picture(seed: u64) -> Tensor {
+        uniform(seed, &[1, 3, 16, 24]).upsample_bicubic2d([64, 96], false, None, None)
     }
 
     fn error(result: &Tensor, truth: &Tensor) -> f64 {

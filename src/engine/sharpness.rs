@@ -53,11 +53,11 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::torch::testing::uniform;
 
     #[test]
     fn a_softened_picture_gets_its_energy_back_and_a_sharp_one_is_left_alone() {
-        tch::manual_seed(5);
-        let noise = Tensor::rand([1, 3, 48, 64], (Kind::Float, Device::Cpu));
+        let noise = uniform(5, &[1, 3, 48, 64]);
         let sharp = gaussian(&noise, 1.2);
         let everywhere = Tensor::ones([1, 1, 48, 64], (Kind::Float, Device::Cpu));
         let target = energy(&sharp, &everywhere);

@@ -85,17 +85,17 @@ mod tests {
 
     use super::*;
     use crate::engine::pictures::resize;
+    use crate::torch::testing::uniform;
 
     fn texture(height: i64, width: i64) -> Tensor {
-        tch::manual_seed(7);
-        let coarse = Tensor::rand([1, 3, height / 8, width / 8], (Kind::Float, Device::Cpu));
+        let coarse = uniform(7, &[1, 3, height / 8, width / 8]);
         coarse.upsample_nearest2d([height, width], None, None)
     }
 
     #[test]
     fn the_inverse_is_one() {
         let shape = [3, 3, 4, 5];
-        let half = Tensor::rand(shape, (Kind::Double, Device::Cpu));
+        let half = uniform(8, &shape).to_kind(Kind::Double);
         let diagonal = Tensor::eye(3, (Kind::Double, Device::Cpu)).view([3, 3, 1, 1]);
         let symmetric = multiply(&half, &half.transpose(0, 1)) + &diagonal * 0.1;
         let product = multiply(&(&symmetric + &diagonal * FLAT), &inverse(&symmetric));

@@ -2,6 +2,8 @@
 
 mod cuda;
 mod placement;
+#[cfg(test)]
+pub mod testing;
 
 pub use cuda::load_cuda;
 pub use placement::{Placement, PlacementError, channels_last};

@@ -216,11 +216,11 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::torch::testing::uniform;
 
     #[test]
     fn averages_keep_a_flat_picture_flat() {
-        tch::manual_seed(5);
-        let noise = Tensor::rand([2, 3, 48, 64], (Kind::Float, Device::Cpu));
+        let noise = uniform(5, &[2, 3, 48, 64]);
         let flat = noise.ones_like() * 0.3;
         let direction = tangent(&luma(&noise), 2.0);
         for (name, averaged) in [
