@@ -63,17 +63,6 @@ pub fn processing_size(picture: &Picture, processing_size: usize) -> (i64, i64) 
     (side(picture.height), side(picture.width))
 }
 
-/// `image` resized without aliasing.
-///
-/// - `image`: `[n, c, H, W]`
-/// - `size`: height and width of the result
-pub fn resize(image: &Tensor, size: (i64, i64)) -> Tensor {
-    if image.size()[2..] == [size.0, size.1] {
-        return image.shallow_clone();
-    }
-    image.internal_upsample_bilinear2d_aa([size.0, size.1], false, None, None)
-}
-
 /// A source frame at both sizes.
 #[derive(Debug)]
 pub struct Source {

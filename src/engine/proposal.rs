@@ -1,6 +1,6 @@
 //! What a frame's edit may look like where no edited frame shows it.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{calibrate::match_color, composite::Composite, prior::Evidence, sharpness};
 use crate::editors::looks::{Frozen, Look, Looks};
@@ -71,9 +71,4 @@ impl Proposer {
             Self::Prior { sharpness, .. } => sharpness * sharpness::energy(source, confidence),
         }
     }
-}
-
-/// The share of pixels that an edit sees.
-pub fn visible_share(confidence: &Tensor) -> f64 {
-    confidence.mean(Kind::Float).double_value(&[])
 }

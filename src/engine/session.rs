@@ -13,14 +13,17 @@ use super::{
     between::{Finished, interpolate},
     keyframes::{compose, diffuse},
     model::Model,
-    pictures::{Source, processing_size, resize, to_picture, to_tensor},
+    pictures::{Source, processing_size, to_picture, to_tensor},
     proposal::Proposer,
     sharpness,
     shot::{Edited, Shot},
     upscale::upscale,
     work::Work,
 };
-use crate::{conditions::cuts, editors::picture};
+use crate::{
+    conditions::{cuts, filters::resize},
+    editors::picture,
+};
 
 /// A stream's memory.
 #[derive(Debug, Default)]

@@ -2,14 +2,10 @@
 
 use tch::Tensor;
 
-use super::{
-    EditParameters,
-    composite::WarpedEdit,
-    proposal::{Proposer, visible_share},
-};
+use super::{EditParameters, composite::WarpedEdit, proposal::Proposer};
 use crate::conditions::{
     flow::FlowPair,
-    occlusion::{Thresholds, confidence},
+    occlusion::{Thresholds, confidence, visible_fraction},
     warp::{Border, Sampling, warp},
 };
 
@@ -109,7 +105,7 @@ impl Shot {
     pub fn hand_over(&mut self, seed: Edited, sees_anchor: Sight) {
         self.seed = seed;
         self.seed_sees_anchor = sees_anchor;
-        if visible_share(&self.seed_sees_anchor.confidence) < ANCHOR_WORTH {
+        if visible_fraction(&self.seed_sees_anchor.confidence) < ANCHOR_WORTH {
             self.anchor = self.seed.shallow_clone();
             self.seed_sees_anchor = Sight::of_itself(&self.seed.source);
         }

@@ -84,7 +84,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::engine::pictures::resize;
+    use crate::conditions::filters::resize;
     use crate::torch::testing::uniform;
 
     fn texture(height: i64, width: i64) -> Tensor {
