@@ -1,6 +1,6 @@
 //! The FlowVid engine on the embedded model: what every session promises, on small moving pictures.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{env, process, sync::Arc, thread, time::Duration};
 
 use gstflowvid::engine::{
     CancelToken, Condition, EditParameters, EditedBatch, Engine, EngineError, Frame, Interpolation,
@@ -57,7 +57,7 @@ fn frames(first: usize, count: usize, kind: impl Fn(usize) -> u32) -> Vec<Frame>
 }
 
 #[track_caller]
-fn process(engine: &mut dyn Engine, frames: Vec<Frame>, parameters: &EditParameters) -> EditedBatch {
+fn edit(engine: &mut dyn Engine, frames: Vec<Frame>, parameters: &EditParameters) -> EditedBatch {
     let count = frames.len();
     let edited = engine.process(frames, parameters, &CancelToken::new()).expect("an edited batch");
     assert_eq!(edited.frames.len(), count, "as many out as in");
@@ -87,26 +87,26 @@ fn shots(edited: &EditedBatch) -> Vec<usize> {
 fn the_last_keyframe_of_a_batch_seeds_the_next() {
     let (mut engine, parameters) = (engine(), parameters());
     assert_eq!(engine.batch_frames(&parameters), 5);
-    let first = process(engine.as_mut(), frames(0, 5, |_| 0), &parameters);
+    let first = edit(engine.as_mut(), frames(0, 5, |_| 0), &parameters);
     assert_eq!((keyframes(&first), shots(&first)), (vec![0, 2, 4], vec![0]));
     assert_eq!(engine.batch_frames(&parameters), 4, "the seed frame is one of the keyframes");
-    let second = process(engine.as_mut(), frames(5, 4, |_| 0), &parameters);
+    let second = edit(engine.as_mut(), frames(5, 4, |_| 0), &parameters);
     assert_eq!((keyframes(&second), shots(&second)), (vec![1, 3], vec![]));
     engine.reset();
-    let anew = process(engine.as_mut(), frames(5, 4, |_| 0), &parameters);
+    let anew = edit(engine.as_mut(), frames(5, 4, |_| 0), &parameters);
     assert_eq!(shots(&anew), [0], "a reset session remembers no shot");
 }
 
 #[test]
 fn a_cut_starts_a_shot_with_its_own_anchor() {
     let mut engine = engine();
-    let edited = process(engine.as_mut(), frames(0, 5, |index| u32::from(index >= 3)), &parameters());
+    let edited = edit(engine.as_mut(), frames(0, 5, |index| u32::from(index >= 3)), &parameters());
     assert_eq!((shots(&edited), keyframes(&edited)), (vec![0, 3], vec![0, 2, 3, 4]));
     let told = {
         let mut frames = frames(0, 5, |_| 0);
         frames[2].starts_shot = true;
         engine.reset();
-        process(engine.as_mut(), frames, &parameters())
+        edit(engine.as_mut(), frames, &parameters())
     };
     assert_eq!(shots(&told), [0, 2], "upstream's word counts as a cut");
 }
@@ -114,17 +114,17 @@ fn a_cut_starts_a_shot_with_its_own_anchor() {
 #[test]
 fn a_shot_of_one_frame_works() {
     let mut engine = engine();
-    let edited = process(engine.as_mut(), frames(0, 1, |_| 0), &parameters());
+    let edited = edit(engine.as_mut(), frames(0, 1, |_| 0), &parameters());
     assert_eq!((shots(&edited), keyframes(&edited)), (vec![0], vec![0]));
 }
 
 #[test]
 fn the_same_input_and_seed_give_the_same_bytes() {
-    let edit = || {
+    let once_more = || {
         let mut engine = engine();
-        process(engine.as_mut(), frames(0, 5, |_| 0), &parameters())
+        edit(engine.as_mut(), frames(0, 5, |_| 0), &parameters())
     };
-    let (once, again) = (edit(), edit());
+    let (once, again) = (once_more(), once_more());
     (0..5).for_each(|index| assert!(bytes(&once, index) == bytes(&again, index), "frame {index}"));
 }
 
@@ -132,8 +132,8 @@ fn the_same_input_and_seed_give_the_same_bytes() {
 fn another_prompt_starts_anew_and_another_look_comes() {
     let (mut engine, pencil) = (engine(), parameters());
     let neon = EditParameters { prompt: "neon".into(), ..pencil.clone() };
-    let first = process(engine.as_mut(), frames(0, 5, |_| 0), &pencil);
-    let second = process(engine.as_mut(), frames(4, 1, |_| 0), &neon);
+    let first = edit(engine.as_mut(), frames(0, 5, |_| 0), &pencil);
+    let second = edit(engine.as_mut(), frames(4, 1, |_| 0), &neon);
     assert_eq!(shots(&second), [0]);
     assert!(difference(bytes(&first, 4), bytes(&second, 0)) > 20.0);
 }
@@ -143,7 +143,7 @@ fn strength_zero_is_the_source() {
     let mut engine = engine();
     let source = frames(0, 5, |_| 0);
     let parameters = EditParameters { strength: 0.0, propagation: Propagation::Warp, ..parameters() };
-    let edited = process(engine.as_mut(), source.clone(), &parameters);
+    let edited = edit(engine.as_mut(), source.clone(), &parameters);
     for (index, frame) in source.iter().enumerate() {
         let Samples::U8(samples) = &frame.picture.samples else { panic!("eight bits") };
         let difference = difference(bytes(&edited, index), samples);
@@ -155,7 +155,7 @@ fn strength_zero_is_the_source() {
 fn an_edited_first_frame_is_carried_along() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("edited.png");
-    let edit = |samples: &[u8]| {
+    let recoloured = |samples: &[u8]| {
         samples.chunks(3).flat_map(|rgb| [255 - rgb[2], rgb[0] / 2, rgb[1]]).collect::<Vec<_>>()
     };
     let source = frames(0, 9, |_| 0);
@@ -164,15 +164,15 @@ fn an_edited_first_frame_is_carried_along() {
         Samples::U16(_) => panic!("eight bits"),
     };
     let size = (WIDTH as u32, HEIGHT as u32);
-    image::save_buffer(&file, &edit(&samples(0)), size.0, size.1, image::ColorType::Rgb8).unwrap();
+    image::save_buffer(&file, &recoloured(&samples(0)), size.0, size.1, image::ColorType::Rgb8).unwrap();
     let parameters = EditParameters { prompt: String::new(), edited_frame: Some(file), ..parameters() };
     let mut engine = engine();
-    let first = process(engine.as_mut(), source[..5].to_vec(), &parameters);
-    let second = process(engine.as_mut(), source[5..].to_vec(), &parameters);
+    let first = edit(engine.as_mut(), source[..5].to_vec(), &parameters);
+    let second = edit(engine.as_mut(), source[5..].to_vec(), &parameters);
     for index in 0..9 {
         let found = if index < 5 { bytes(&first, index) } else { bytes(&second, index - 5) };
         let (error, untouched) =
-            (difference(found, &edit(&samples(index))), difference(found, &samples(index)));
+            (difference(found, &recoloured(&samples(index))), difference(found, &samples(index)));
         assert!(
             error < 9.0 && error < 0.2 * untouched,
             "frame {index}: {error} from the edit, {untouched} from the source"
@@ -183,14 +183,14 @@ fn an_edited_first_frame_is_carried_along() {
 #[test]
 fn every_interpolation_fills_the_gaps() {
     let mut engine = engine();
-    let edit = |engine: &mut dyn Engine, interpolation| {
+    let with = |engine: &mut dyn Engine, interpolation| {
         engine.reset();
-        process(engine, frames(0, 3, |_| 0), &EditParameters { interpolation, ..parameters() })
+        edit(engine, frames(0, 3, |_| 0), &EditParameters { interpolation, ..parameters() })
     };
-    let held = edit(engine.as_mut(), Interpolation::None);
+    let held = with(engine.as_mut(), Interpolation::None);
     assert!(bytes(&held, 1) == bytes(&held, 2), "the nearest keyframe is repeated");
     for interpolation in [Interpolation::SourceFlow, Interpolation::Rife] {
-        let moved = edit(engine.as_mut(), interpolation);
+        let moved = with(engine.as_mut(), interpolation);
         assert!(bytes(&moved, 1) != bytes(&moved, 0), "{interpolation:?}");
         assert!(bytes(&moved, 1) != bytes(&moved, 2), "{interpolation:?}");
     }
@@ -211,7 +211,34 @@ fn a_raised_token_calls_the_batch_off_and_the_session_goes_on() {
     raiser.join().unwrap();
     assert!(matches!(result, Err(EngineError::Cancelled)), "{result:?}");
     engine.reset();
-    assert_eq!(shots(&process(engine.as_mut(), frames(0, 2, |_| 0), &parameters())), [0]);
+    assert_eq!(shots(&edit(engine.as_mut(), frames(0, 2, |_| 0), &parameters())), [0]);
+}
+
+/// A thread inside libtorch at the end of the process would crash in libtorch's destructors.
+#[test]
+fn a_closed_session_leaves_no_thread_in_libtorch() {
+    const HERE: &str = "FLOWVID_TEST_ENDS_IN_A_BATCH";
+    const CODE: i32 = 7;
+    if env::var_os(HERE).is_some() {
+        let (mut engine, long) = (engine(), EditParameters { batch_size: 40, ..parameters() });
+        let cancel = CancelToken::new();
+        let raiser = thread::spawn({
+            let cancel = cancel.clone();
+            move || {
+                thread::sleep(Duration::from_millis(300));
+                cancel.cancel();
+            }
+        });
+        let result = engine.process(frames(0, 79, |_| 0), &long, &cancel);
+        raiser.join().unwrap();
+        assert!(matches!(result, Err(EngineError::Cancelled)), "{result:?}");
+        drop(engine);
+        process::exit(CODE);
+    }
+    let mut itself = process::Command::new(env::current_exe().unwrap());
+    let itself = itself.args(["--exact", "a_closed_session_leaves_no_thread_in_libtorch"]).env(HERE, "1");
+    let ended = itself.output().unwrap();
+    assert_eq!(ended.status.code(), Some(CODE), "{}", ended.status);
 }
 
 #[test]
@@ -231,9 +258,9 @@ fn what_cannot_be_had_is_said_with_its_cure() {
 fn an_unknown_prompt_is_told_once_and_leaves_the_source() {
     let mut engine = engine();
     let unknown = EditParameters { prompt: "xyzzy".into(), propagation: Propagation::Warp, ..parameters() };
-    let first = process(engine.as_mut(), frames(0, 1, |_| 0), &unknown);
+    let first = edit(engine.as_mut(), frames(0, 1, |_| 0), &unknown);
     assert_eq!(first.warnings.len(), 1, "{:?}", first.warnings);
     let mut again = frames(1, 1, |_| 0);
     again[0].starts_shot = true;
-    assert!(process(engine.as_mut(), again, &unknown).warnings.is_empty(), "said once a session");
+    assert!(edit(engine.as_mut(), again, &unknown).warnings.is_empty(), "said once a session");
 }

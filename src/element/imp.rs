@@ -22,9 +22,10 @@ use super::{
 };
 use crate::engine::{IdentityScript, ModelRequest};
 
-/// How long leaving PAUSED waits for the worker to let go of the engine, which was told to stop. It does
-/// so within a few milliseconds; if not, the thread ends by itself later.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long leaving PAUSED waits for the worker to let go of the engine, which was told to stop: one network
+/// call, under a second. The process must not end before that. If it takes longer than this, the thread ends
+/// by itself later.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The element's own memory.
 pub struct FlowVidFilter {

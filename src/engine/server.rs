@@ -8,7 +8,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
@@ -61,7 +61,20 @@ struct Batch {
 
 #[derive(Debug)]
 struct Server {
-    jobs: Sender<Job>,
+    /// `None` only while the server is being dropped.
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Server {
+    /// Waits until the thread has left libtorch: a process that ended meanwhile would crash in libtorch's
+    /// destructors. What it is at was cancelled, so this takes no longer than one network call.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // its panics were caught and answered
+        }
+    }
 }
 
 static SERVERS: Lazy<Mutex<HashMap<Key, Weak<Server>>>> = Lazy::new(Default::default);
@@ -93,19 +106,20 @@ fn server(key: Key) -> Result<Arc<Server>, EngineError> {
         return Ok(running);
     }
     let (jobs, received) = unbounded();
-    let started = Arc::new(Server { jobs });
     let for_thread = key.clone();
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         .name("flowvid-server".into())
         .spawn(move || serve(&for_thread, &received))
         .map_err(|error| EngineError::Internal(format!("no thread for the engine: {error}")))?;
+    let started = Arc::new(Server { jobs: Some(jobs), thread: Some(thread) });
     servers.insert(key, Arc::downgrade(&started));
     Ok(started)
 }
 
 impl Server {
     fn send(&self, job: Job) -> Result<(), EngineError> {
-        self.jobs.send(job).map_err(|_| server_is_gone())
+        let jobs = self.jobs.as_ref().ok_or_else(server_is_gone)?;
+        jobs.send(job).map_err(|_| server_is_gone())
     }
 }
 
