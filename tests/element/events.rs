@@ -97,6 +97,7 @@ fn batches(element: &FlowVidFilter, feed: impl FnOnce(&mut gst_check::Harness)) 
 
 #[test]
 fn what_ends_a_batch_and_what_does_not() {
+    init();
     let all = |harness: &mut gst_check::Harness, between: Option<gst::Event>| {
         feed(harness, 0..3);
         if let Some(event) = between {
