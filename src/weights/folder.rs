@@ -7,7 +7,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::WeightsError;
+use super::{WeightsError, unreadable};
 
 /// A model's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -132,10 +132,6 @@ fn config_file(folder: &Path) -> PathBuf {
 pub(crate) fn read_json(file: &Path) -> Result<serde_json::Value, WeightsError> {
     let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     serde_json::from_str(&text).map_err(|error| unreadable(file, &error))
-}
-
-fn unreadable(file: &Path, cause: &dyn std::fmt::Display) -> WeightsError {
-    WeightsError::Unreadable { file: file.into(), cause: cause.to_string() }
 }
 
 #[cfg(test)]

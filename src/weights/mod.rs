@@ -11,7 +11,7 @@ pub use load::{load, weights_file};
 pub use save::save;
 pub use store::{Report, copy_into};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a model could not be loaded. The text names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -77,4 +77,8 @@ pub enum WeightsError {
         /// What would fit.
         expected: &'static str,
     },
+}
+
+fn unreadable(file: &Path, cause: &dyn std::fmt::Display) -> WeightsError {
+    WeightsError::Unreadable { file: file.into(), cause: cause.to_string() }
 }

@@ -1,15 +1,11 @@
 //! Tensors from safetensors into a network's variables, strictly: every key must find its place.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs::File, path::Path};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Kind, Tensor, nn::VarStore};
 
-use super::WeightsError;
+use super::{WeightsError, unreadable};
 
 /// What a file brought.
 #[derive(Debug, Clone, Default)]
@@ -89,8 +85,4 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
         Dtype::F64 => Some(Kind::Double),
         _ => None,
     }
-}
-
-fn unreadable(file: &Path, cause: &dyn std::fmt::Display) -> WeightsError {
-    WeightsError::Unreadable { file: PathBuf::from(file), cause: cause.to_string() }
 }
