@@ -4,6 +4,8 @@ mod cuda;
 mod placement;
 #[cfg(test)]
 pub mod testing;
+mod threads;
 
 pub use cuda::load_cuda;
 pub use placement::{Placement, PlacementError, channels_last};
+use threads::limit_threads;

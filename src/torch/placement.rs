@@ -2,7 +2,7 @@
 
 use tch::{Cuda, Device, Kind, Tensor};
 
-use super::load_cuda;
+use super::{limit_threads, load_cuda};
 
 /// Device and dtype of a loaded model.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +48,7 @@ pub enum PlacementError {
 impl Placement {
     /// The CPU in full precision.
     pub fn cpu() -> Self {
-        let _ = load_cuda(); // absence is fine here; it must only be tried before torch's first call
+        let _ = start_torch(); // absence of CUDA is fine here
         Self { device: Device::Cpu, kind: Kind::Float }
     }
 
@@ -79,8 +79,15 @@ impl Placement {
     }
 }
 
-fn resolve_device(asked: &str) -> Result<Device, PlacementError> {
+/// What must come before torch's first work in this process; answers as [`load_cuda`].
+fn start_torch() -> Result<(), &'static str> {
     let loaded = load_cuda();
+    limit_threads();
+    loaded
+}
+
+fn resolve_device(asked: &str) -> Result<Device, PlacementError> {
+    let loaded = start_torch();
     let found = || if loaded.is_ok() && Cuda::is_available() { Cuda::device_count() } else { 0 };
     match asked {
         "cpu" => Ok(Device::Cpu),

@@ -115,7 +115,7 @@ pub fn search_path(plugin_folder: Option<&Path>) -> Vec<PathBuf> {
     let mut places: Vec<PathBuf> = from_variable.unwrap_or_default();
     places.extend(data_home.map(|folder| folder.join("flowvid/models")));
     places.extend(plugin_folder.map(|folder| folder.join("flowvid/models")));
-    places.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
+    places.push(concat!(env!("CARGO_MANIFEST_DIR"), "/models").into());
     places
 }
 
