@@ -15,6 +15,7 @@ use super::{
     keyframes::KeyframeMemory,
     layers::zero_conv,
 };
+use crate::weights::NetworkConfig;
 
 /// A ControlNet's `config.json`.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,6 +35,10 @@ pub struct ControlNetConfig {
     /// Only off is understood.
     #[serde(default)]
     pub global_pool_conditions: Off,
+}
+
+impl NetworkConfig for ControlNetConfig {
+    const CLASSES: &'static [&'static str] = &["ControlNetModel"];
 }
 
 /// What a ControlNet adds to a UNet.

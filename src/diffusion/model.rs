@@ -172,7 +172,7 @@ impl DiffusionModel {
     /// folder `folder`, as `kind`.
     ///
     /// # Errors
-    /// [`WeightsError::Unreadable`] names the file that could not be written.
+    /// [`WeightsError::Unwritable`] names the file that could not be written.
     pub fn save(store: &VarStore, folder: &FilePath, kind: Kind) -> Result<(), WeightsError> {
         let variables = store.variables();
         for component in COMPONENTS {

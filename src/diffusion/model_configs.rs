@@ -8,7 +8,7 @@ use super::{
     unet::{ChannelCondition, UNetConfig},
     vae::VaeConfig,
 };
-use crate::weights::{Component, ModelFolder, WeightsError};
+use crate::weights::{ModelFolder, NetworkConfig, WeightsError};
 
 /// The configs of all components that the diffusion needs.
 #[derive(Debug)]
@@ -23,18 +23,19 @@ pub(super) struct ModelConfigs {
 
 impl ModelConfigs {
     pub fn read(folder: &ModelFolder) -> Result<Self, WeightsError> {
-        let unet = of_class(folder, "unet", "UNet2DConditionModel")?;
-        let controlnet = || of_class(folder, "controlnet", "ControlNetModel")?.config();
+        let controlnet = || config(folder, "controlnet");
         let configs = Self {
-            unet: unet.config()?,
+            unet: config(folder, "unet")?,
             controlnet: folder.has("controlnet").then(controlnet).transpose()?,
-            vae: folder.component("vae")?.config()?,
-            text_encoder: folder.component("text_encoder")?.config()?,
+            vae: config(folder, "vae")?,
+            text_encoder: config(folder, "text_encoder")?,
             scheduler: folder.component("scheduler")?.config()?,
             tokenizer: Tokenizer::open(&folder.path().join("tokenizer"))?,
         };
         match configs.misfit() {
-            Some(cause) => Err(WeightsError::Unreadable { file: unet.folder.join("config.json"), cause }),
+            Some(cause) => {
+                Err(WeightsError::Unreadable { file: folder.path().join("unet/config.json"), cause })
+            }
             None => Ok(configs),
         }
     }
@@ -76,12 +77,9 @@ fn condition_channels(unet: &UNetConfig) -> i64 {
     unet.flowvid.conditions.iter().map(channels).sum()
 }
 
-fn of_class(folder: &ModelFolder, name: &str, expected: &'static str) -> Result<Component, WeightsError> {
+/// The component's config, of the class that it says to be of.
+fn config<C: NetworkConfig>(folder: &ModelFolder, name: &str) -> Result<C, WeightsError> {
     let component = folder.component(name)?;
-    if component.class_name() == expected {
-        Ok(component)
-    } else {
-        let found = component.class_name().into();
-        Err(WeightsError::Class { folder: component.folder, found, expected })
-    }
+    component.expect_class(C::CLASSES)?;
+    component.config()
 }

@@ -7,6 +7,7 @@ use tch::{
 };
 
 use super::{config::Activation, layers::linear};
+use crate::weights::NetworkConfig;
 
 const NO_MASK: Option<Tensor> = None;
 
@@ -31,6 +32,10 @@ pub struct ClipTextConfig {
     /// Of the layer norms.
     #[serde(default = "layer_norm_eps")]
     pub layer_norm_eps: f64,
+}
+
+impl NetworkConfig for ClipTextConfig {
+    const CLASSES: &'static [&'static str] = &["CLIPTextModel"];
 }
 
 /// The text encoder. All keys begin with `text_model`.

@@ -15,6 +15,7 @@ use super::{
     layers::{group_norm, zero_conv},
     preconditioning::Preconditioning,
 };
+use crate::weights::NetworkConfig;
 
 /// A UNet's `config.json`.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +38,10 @@ pub struct UNetConfig {
     /// Ours: how the video enters. Absent for an image model.
     #[serde(default)]
     pub flowvid: FlowVidConfig,
+}
+
+impl NetworkConfig for UNetConfig {
+    const CLASSES: &'static [&'static str] = &["UNet2DConditionModel"];
 }
 
 /// How a UNet (and its ControlNet) was taught about video.

@@ -7,6 +7,7 @@ use tch::{
 };
 
 use super::autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
+use crate::weights::NetworkConfig;
 
 /// `vae/config.json`, by its `_class_name`.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,6 +17,10 @@ pub enum VaeConfig {
     PatchAutoencoder(PatchAutoencoderConfig),
     /// Stable Diffusion's.
     AutoencoderKL(AutoencoderKlConfig),
+}
+
+impl NetworkConfig for VaeConfig {
+    const CLASSES: &'static [&'static str] = &["PatchAutoencoder", "AutoencoderKL"];
 }
 
 impl VaeConfig {
@@ -82,6 +87,10 @@ pub struct PatchAutoencoderConfig {
     pub latent_channels: i64,
     /// Pixels to a latent, each way.
     pub patch_size: i64,
+}
+
+impl NetworkConfig for PatchAutoencoderConfig {
+    const CLASSES: &'static [&'static str] = &["PatchAutoencoder"];
 }
 
 /// Each patch's principal components. The channels' scaling to unit variance lies in the weights, so its

@@ -9,6 +9,7 @@ use tch::{
 use crate::{
     conditions::warp::{Border, Sampling, warp},
     torch::channels_last,
+    weights::NetworkConfig,
 };
 
 /// Frames are padded to multiples of this: the coarsest block works at an eighth, in two halvings.
@@ -22,6 +23,10 @@ pub struct Config {
     pub channels: Vec<i64>,
     /// By how much each block's input is reduced.
     pub scales: Vec<f64>,
+}
+
+impl NetworkConfig for Config {
+    const CLASSES: &'static [&'static str] = &["IFNet"];
 }
 
 /// RIFE's interpolation network.

@@ -24,6 +24,8 @@ pub struct Component {
 
 /// A component's `config.json` may hold no more than this and point to a folder that models share.
 const SHARED_FOLDER_KEY: &str = "shared";
+/// A diffusion model's, by diffusers' names.
+const PARTS: [&str; 6] = ["unet", "controlnet", "vae", "text_encoder", "tokenizer", "scheduler"];
 
 impl ModelFolder {
     /// Finds `model`, a folder's path or a name in one of `places` ([`search_path`]).
@@ -51,6 +53,24 @@ impl ModelFolder {
     /// [`WeightsError::Unreadable`].
     pub fn index(&self) -> Result<serde_json::Value, WeightsError> {
         read_json(&self.0.join("model_index.json"))
+    }
+
+    /// Whether all that `model_index.json` lists of a diffusion model's parts is there.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`], [`WeightsError::NoComponent`].
+    pub fn check(&self) -> Result<(), WeightsError> {
+        let index = self.index()?;
+        // diffusers writes [null, null] for a part that a model does without
+        let listed =
+            |part: &&str| index.get(part).and_then(|part| part.get(1)).is_some_and(|c| c.is_string());
+        let missing = |part: &&str| !self.0.join(part).is_dir();
+        match PARTS.iter().find(|part| listed(part) && missing(part)) {
+            Some(part) => {
+                Err(WeightsError::NoComponent { folder: self.0.clone(), component: part.to_string() })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether the model brings this component.
@@ -88,9 +108,27 @@ impl Component {
         }
     }
 
-    /// diffusers' `_class_name`, or an empty text.
+    /// diffusers' `_class_name`, or the first of transformers' `architectures`; an empty text where there is
+    /// neither.
     pub fn class_name(&self) -> &str {
-        self.config.get("_class_name").and_then(|name| name.as_str()).unwrap_or_default()
+        let architecture = || self.config.get("architectures")?.get(0);
+        let name = self.config.get("_class_name").or_else(architecture);
+        name.and_then(|name| name.as_str()).unwrap_or_default()
+    }
+
+    /// Whether the component is of one of these classes.
+    ///
+    /// # Errors
+    /// [`WeightsError::Class`].
+    pub fn expect_class(&self, classes: &[&str]) -> Result<(), WeightsError> {
+        if classes.contains(&self.class_name()) {
+            return Ok(());
+        }
+        Err(WeightsError::Class {
+            file: self.config_file(),
+            found: self.class_name().into(),
+            expected: classes.join(" or "),
+        })
     }
 
     /// The config as a network's own type.
@@ -98,8 +136,12 @@ impl Component {
     /// # Errors
     /// [`WeightsError::Unreadable`] names the field.
     pub fn config<C: DeserializeOwned>(&self) -> Result<C, WeightsError> {
-        serde_json::from_value(self.config.clone())
-            .map_err(|error| unreadable(&config_file(&self.folder), &error))
+        serde_json::from_value(self.config.clone()).map_err(|error| unreadable(&self.config_file(), &error))
+    }
+
+    /// The file that [`config`](Self::config) was read from.
+    pub fn config_file(&self) -> PathBuf {
+        config_file(&self.folder)
     }
 }
 

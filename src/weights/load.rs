@@ -1,12 +1,21 @@
 //! The one way from a component's folder to a network.
 
-use std::path::{Path as FilePath, PathBuf};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path as FilePath, PathBuf},
+};
 
 use serde::de::DeserializeOwned;
 use tch::nn::{Path, VarStore};
 
-use super::{Component, WeightsError, copy_into};
+use super::{Component, WeightsError, copy_into, unreadable};
 use crate::torch::Placement;
+
+/// A network's `config.json`.
+pub trait NetworkConfig: DeserializeOwned {
+    /// The networks that it describes: diffusers' `_class_name`, transformers' `architectures`.
+    const CLASSES: &'static [&'static str];
+}
 
 /// A component's weights: diffusers and transformers name the file differently, and text encoders are
 /// transformers'.
@@ -21,16 +30,21 @@ pub fn weights_file(folder: &FilePath) -> PathBuf {
 ///
 /// # Errors
 /// See [`WeightsError`].
-pub fn load<C: DeserializeOwned, M>(
+pub fn load<C: NetworkConfig, M>(
     component: &Component,
     placement: Placement,
     new: impl FnOnce(&Path, &C) -> M,
 ) -> Result<M, WeightsError> {
+    component.expect_class(C::CLASSES)?;
     let config: C = component.config()?;
     let mut store = VarStore::new(placement.device);
-    let network = new(&store.root(), &config);
+    // torch refuses sizes that make no network (no channels, groups that do not divide them) by a panic.
+    let built = catch_unwind(AssertUnwindSafe(|| new(&store.root(), &config)));
+    let network = built.map_err(|_| unreadable(&component.config_file(), &NO_NETWORK))?;
     store.set_kind(placement.kind);
     copy_into(&mut store, &weights_file(&component.folder))?;
     store.freeze();
     Ok(network)
 }
+
+const NO_NETWORK: &str = "its sizes make no network";

@@ -7,9 +7,9 @@ mod store;
 
 pub(crate) use folder::read_json;
 pub use folder::{Component, ModelFolder, search_path};
-pub use load::{load, weights_file};
+pub use load::{NetworkConfig, load, weights_file};
 pub use save::save;
-pub use store::{Report, copy_into};
+pub use store::copy_into;
 
 use std::path::{Path, PathBuf};
 
@@ -33,9 +33,17 @@ pub enum WeightsError {
         /// Its name in the diffusers layout.
         component: String,
     },
-    /// A file could not be read or written.
-    #[error("{file}: {cause}")]
+    /// A file is missing or damaged, or says what cannot be.
+    #[error("{file}: {cause}; run `make models`, or copy the model's folder anew")]
     Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// A file could not be written.
+    #[error("{file} could not be written: {cause}")]
+    Unwritable {
         /// Which file.
         file: PathBuf,
         /// Why.
@@ -68,14 +76,16 @@ pub enum WeightsError {
         expected: Vec<i64>,
     },
     /// A class we do not know.
-    #[error("{folder}: _class_name is `{found}`, but {expected} is needed there")]
+    #[error(
+        "{file}: _class_name is `{found}`, but {expected} is needed there; take all components from one model"
+    )]
     Class {
-        /// The component's folder.
-        folder: PathBuf,
-        /// What config.json says.
+        /// The component's config.
+        file: PathBuf,
+        /// What it says.
         found: String,
         /// What would fit.
-        expected: &'static str,
+        expected: String,
     },
 }
 

@@ -11,9 +11,9 @@ use super::WeightsError;
 /// whole or not at all; its folder is made where it is missing.
 ///
 /// # Errors
-/// [`WeightsError::Unreadable`].
+/// [`WeightsError::Unwritable`].
 pub fn save(tensors: &[(String, Tensor)], file: &Path, kind: Kind) -> Result<(), WeightsError> {
-    let failed = |cause: String| WeightsError::Unreadable { file: file.into(), cause };
+    let failed = |cause: String| WeightsError::Unwritable { file: file.into(), cause };
     let dtype =
         dtype_of(kind).ok_or_else(|| failed(format!("{kind:?} is no dtype of safetensors files here")))?;
     let bytes = tensors

@@ -7,20 +7,13 @@ use tch::{Kind, Tensor, nn::VarStore};
 
 use super::{WeightsError, unreadable};
 
-/// What a file brought.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// Keys that were copied.
-    pub applied: usize,
-}
-
 /// Copies the tensors of `file` into `store`, which must have the same keys and shapes. The values are
 /// converted to the store's own dtype.
 ///
 /// # Errors
 /// [`WeightsError::Keys`], [`WeightsError::Shape`], [`WeightsError::Unreadable`]; the store is then
 /// partly filled and must not be used.
-pub fn copy_into(store: &mut VarStore, file: &Path) -> Result<Report, WeightsError> {
+pub fn copy_into(store: &mut VarStore, file: &Path) -> Result<(), WeightsError> {
     let bytes = read(file)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| unreadable(file, &error))?;
     let mut variables = store.variables();
@@ -30,7 +23,7 @@ pub fn copy_into(store: &mut VarStore, file: &Path) -> Result<Report, WeightsErr
         let view = tensors.tensor(key).map_err(|error| unreadable(file, &error))?;
         copy_one(file, key, &view, variable)?;
     }
-    Ok(Report { applied: variables.len() })
+    Ok(())
 }
 
 fn copy_one(file: &Path, key: &str, view: &TensorView, variable: &mut Tensor) -> Result<(), WeightsError> {

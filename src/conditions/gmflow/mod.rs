@@ -15,6 +15,7 @@ use self::{
     upsampler::Upsampler,
 };
 use super::warp::{Border, Sampling, warp};
+use crate::weights::NetworkConfig;
 
 /// `config.json` of a GMFlow folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +34,10 @@ pub struct Config {
     pub corr_radius: i64,
     /// Radius of the fine stage's propagation.
     pub prop_radius: i64,
+}
+
+impl NetworkConfig for Config {
+    const CLASSES: &'static [&'static str] = &["GMFlow"];
 }
 
 /// A frame's features, before attention; computed once and used for all its pairs.

@@ -114,10 +114,7 @@ impl Looks {
     /// # Errors
     /// See [`Looks::load`].
     pub fn open(editor: &Component, placement: Placement) -> Result<Self, WeightsError> {
-        if editor.class_name() != CLASS {
-            let found = editor.class_name().into();
-            return Err(WeightsError::Class { folder: editor.folder.clone(), found, expected: CLASS });
-        }
+        editor.expect_class(&[CLASS])?;
         let config: Config = editor.config()?;
         let list = editor.folder.join("config.json");
         let painterly = load_painterly(&editor.folder.join(&config.painterly), placement)?;

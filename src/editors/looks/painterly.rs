@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use tch::{Tensor, nn::Path};
 
-use crate::torch::channels_last;
+use crate::{torch::channels_last, weights::NetworkConfig};
 
 const EPSILON: f64 = 1e-5;
 
@@ -21,6 +21,10 @@ pub struct Config {
     pub residual_blocks: i64,
     /// Channels on the way back to full size.
     pub expand_channels: [i64; 2],
+}
+
+impl NetworkConfig for Config {
+    const CLASSES: &'static [&'static str] = &["StyleNetwork"];
 }
 
 /// Mean and variance of every norm, `[n, c, 1, 1]` each, in the order of the layers.
