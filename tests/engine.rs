@@ -4,7 +4,7 @@ use std::{env, process, sync::Arc, thread, time::Duration};
 
 use gstflowvid::engine::{
     CancelToken, Condition, EditParameters, EditedBatch, Engine, EngineError, Frame, Interpolation,
-    ModelRequest, Picture, Propagation, Samples, open,
+    ModelRequest, Picture, Propagation, Samples, model_statistics, open,
 };
 
 const WIDTH: usize = 128;
@@ -95,6 +95,36 @@ fn the_last_keyframe_of_a_batch_seeds_the_next() {
     engine.reset();
     let anew = edit(engine.as_mut(), frames(5, 4, |_| 0), &parameters);
     assert_eq!(shots(&anew), [0], "a reset session remembers no shot");
+}
+
+#[test]
+fn two_sessions_share_one_model_and_take_turns() {
+    let alone = |kind: u32, prompt: &str| {
+        let (mut engine, parameters) = (engine(), EditParameters { prompt: prompt.into(), ..parameters() });
+        let first = edit(engine.as_mut(), frames(0, 5, |_| kind), &parameters);
+        [first, edit(engine.as_mut(), frames(5, 4, |_| kind), &parameters)]
+    };
+    let expected = [alone(0, "pencil sketch"), alone(1, "neon")];
+    let loads = || model_statistics().loads;
+    let mut first = engine();
+    let before = loads();
+    let mut second = engine();
+    assert!(Arc::ptr_eq(&first.loaded(), &second.loaded()));
+    assert_eq!((loads(), model_statistics().in_memory), (before, 1));
+    let parameters = |prompt: &str| EditParameters { prompt: prompt.into(), ..parameters() };
+    let (pencil, neon) = (parameters("pencil sketch"), parameters("neon"));
+    for (turn, (start, count)) in [(0, 5), (5, 4)].into_iter().enumerate() {
+        let both = thread::scope(|scope| {
+            let other = scope.spawn(|| edit(second.as_mut(), frames(start, count, |_| 1), &neon));
+            [edit(first.as_mut(), frames(start, count, |_| 0), &pencil), other.join().unwrap()]
+        });
+        for (session, (found, expected)) in both.iter().zip(&expected).enumerate() {
+            for index in 0..count {
+                let same = bytes(found, index) == bytes(&expected[turn], index);
+                assert!(same, "session {session}, batch {turn}, frame {index}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -239,6 +269,26 @@ fn a_closed_session_leaves_no_thread_in_libtorch() {
     let itself = itself.args(["--exact", "a_closed_session_leaves_no_thread_in_libtorch"]).env(HERE, "1");
     let ended = itself.output().unwrap();
     assert_eq!(ended.status.code(), Some(CODE), "{}", ended.status);
+}
+
+/// Whether or not anyone stopped the engine before.
+#[test]
+fn a_process_that_ends_in_a_batch_does_not_crash() {
+    const HERE: &str = "FLOWVID_TEST_ENDS_UNSTOPPED";
+    const CODE: i32 = 7;
+    if let Ok(after) = env::var(HERE) {
+        let (mut engine, long) = (engine(), EditParameters { batch_size: 40, ..parameters() });
+        thread::spawn(move || engine.process(frames(0, 79, |_| 0), &long, &CancelToken::new()));
+        thread::sleep(Duration::from_millis(after.parse().unwrap()));
+        process::exit(CODE);
+    }
+    for after in ["0", "40", "150", "400"] {
+        let mut itself = process::Command::new(env::current_exe().unwrap());
+        let itself =
+            itself.args(["--exact", "a_process_that_ends_in_a_batch_does_not_crash"]).env(HERE, after);
+        let ended = itself.output().unwrap();
+        assert_eq!(ended.status.code(), Some(CODE), "{after} ms: {}", ended.status);
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::{
     stream::Stream,
     worker::Worker,
 };
-use crate::engine::{IdentityScript, ModelRequest};
+use crate::engine::{IdentityScript, Loaded, ModelRequest};
 
 /// How long leaving PAUSED waits for the worker to let go of the engine, which was told to stop: one network
 /// call, under a second. The process must not end before that. If it takes longer than this, the thread ends
@@ -37,6 +37,8 @@ pub struct FlowVidFilter {
     pub(super) upstream: Mutex<Upstream>,
     pub(super) position: Mutex<super::pads::Position>,
     running: Mutex<Option<Running>>,
+    /// Until NULL or another request, so that a new start loads nothing.
+    loaded: Mutex<Option<(ModelRequest, Loaded)>>,
 }
 
 /// From READY to READY.
@@ -64,6 +66,7 @@ impl ObjectSubclass for FlowVidFilter {
             upstream: Mutex::default(),
             position: Mutex::default(),
             running: Mutex::default(),
+            loaded: Mutex::default(),
         }
     }
 }
@@ -148,6 +151,10 @@ impl ElementImpl for FlowVidFilter {
             self.unblock();
             self.stop();
         }
+        if transition == gst::StateChange::ReadyToNull {
+            let freed = self.loaded.lock().take();
+            drop(freed); // not under the lock: it may wait for the engine's thread
+        }
         outcome
     }
 }
@@ -161,6 +168,19 @@ impl FlowVidFilter {
     pub(super) fn set_active_device(&self, device: &str) {
         self.status.lock().active_device = device.into();
         self.obj().notify("active-device");
+    }
+
+    /// Whether a session of `request` needs no loading. Another request's model is let go of first, so that
+    /// there are never two in memory.
+    pub(super) fn has_loaded(&self, request: &ModelRequest) -> bool {
+        let other = self.loaded.lock().take_if(|(loaded, _)| loaded != request);
+        drop(other); // not under the lock: it may wait for the engine's thread
+        self.loaded.lock().is_some()
+    }
+
+    pub(super) fn keep_loaded(&self, request: &ModelRequest, loaded: Loaded) {
+        let before = self.loaded.lock().replace((request.clone(), loaded));
+        drop(before); // not under the lock
     }
 
     fn start(&self) -> Result<(), gst::StateChangeError> {

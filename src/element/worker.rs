@@ -118,13 +118,20 @@ impl Worker {
         if self.engine.is_some() {
             return Ok(());
         }
-        self.progress(ProgressType::Start, "loading the model");
+        let Some(element) = self.element.upgrade() else { return Err(Leave::Stale) };
+        let loaded = element.imp().has_loaded(&self.request);
+        if !loaded {
+            self.progress(ProgressType::Start, "loading the model");
+        }
         match engine::open(&self.request, &self.stream.stop) {
             Ok(engine) => {
                 let device = engine.device();
-                self.with_element(|element| element.imp().set_active_device(&device));
+                element.imp().set_active_device(&device);
+                element.imp().keep_loaded(&self.request, engine.loaded());
                 self.engine = Some(engine);
-                self.progress(ProgressType::Complete, &format!("model loaded on {device}"));
+                if !loaded {
+                    self.progress(ProgressType::Complete, &format!("model loaded on {device}"));
+                }
                 Ok(())
             }
             Err(EngineError::Cancelled) => {

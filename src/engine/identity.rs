@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crossbeam_channel::{Receiver, Sender, after, select};
 use parking_lot::Mutex;
 
-use super::{CancelToken, EditParameters, EditedBatch, EditedFrame, Engine, EngineError, Frame};
+use super::{CancelToken, EditParameters, EditedBatch, EditedFrame, Engine, EngineError, Frame, Loaded};
 
 /// What the identity engine does besides returning its input; for tests of the element.
 #[derive(Debug, Clone, Default)]
@@ -124,5 +124,10 @@ impl Engine for Identity {
 
     fn device(&self) -> String {
         "none".into()
+    }
+
+    /// There is no model: the script's outcomes stand for it, so that the element's tests see who holds it.
+    fn loaded(&self) -> Loaded {
+        self.script.outcomes.clone()
     }
 }

@@ -25,6 +25,8 @@ mod pictures;
 #[cfg(feature = "torch")]
 mod prior;
 #[cfg(feature = "torch")]
+mod process_end;
+#[cfg(feature = "torch")]
 mod propagate;
 #[cfg(feature = "torch")]
 mod proposal;
@@ -41,7 +43,7 @@ mod upscale;
 #[cfg(feature = "torch")]
 mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 pub use cancel::CancelToken;
 pub use identity::{Identity, IdentityScript, Outcome};
@@ -129,6 +131,30 @@ pub trait Engine: Send {
 
     /// Where the engine computes, in the words of the property `device`.
     fn device(&self) -> String;
+
+    /// What the session shares with others of its request.
+    fn loaded(&self) -> Loaded;
+}
+
+/// A loaded model. Who holds it keeps it in memory for sessions to come; it is freed with the last holder and the
+/// last session.
+pub type Loaded = Arc<dyn Any + Send + Sync>;
+
+/// What this process does with models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ModelStatistics {
+    /// How many were loaded since the process began.
+    pub loads: u64,
+    /// How many are in memory.
+    pub in_memory: usize,
+}
+
+/// The models of all elements of this process.
+pub fn model_statistics() -> ModelStatistics {
+    #[cfg(feature = "torch")]
+    return server::statistics();
+    #[cfg(not(feature = "torch"))]
+    ModelStatistics::default()
 }
 
 /// Why a batch could not be edited. The text says what to do; the element posts it unchanged.

@@ -1,9 +1,9 @@
 //! All networks of one model folder, on one device.
 
+use super::{CancelToken, EngineError, propagate::Propagator};
 use crate::{
     conditions::{flow::FlowEstimator, gmflow::GmFlow},
     editors::looks::Looks,
-    engine::propagate::Propagator,
     interpolation::Rife,
     torch::Placement,
     weights::{ModelFolder, WeightsError, load},
@@ -25,22 +25,32 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads the components of `folder`.
+    /// Loads the components of `folder`, unless nobody wants them any more.
     ///
     /// # Errors
-    /// [`WeightsError`] names the file.
-    pub fn load(folder: &ModelFolder, placement: Placement) -> Result<Self, WeightsError> {
+    /// [`EngineError::Unavailable`] names the file; [`EngineError::Cancelled`].
+    pub fn load(
+        folder: &ModelFolder,
+        placement: Placement,
+        abandoned: &CancelToken,
+    ) -> Result<Self, EngineError> {
         // Flow and interpolation stay in full precision: their matching overflows in half.
         let full = Placement { kind: tch::Kind::Float, ..placement };
+        let wanted = || if abandoned.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) };
+        folder.check()?;
         let gmflow = load(&folder.component("flow")?, full, GmFlow::new)?;
+        wanted()?;
         let rife = optional(folder, "interpolation", |part| load(part, full, Rife::new))?;
-        Ok(Self {
-            placement,
-            flow: FlowEstimator::new(gmflow),
-            looks: Looks::load(folder, full)?,
-            rife,
-            propagator: if folder.has("unet") { Some(Propagator::load(folder, placement)?) } else { None },
-        })
+        let looks = Looks::load(folder, full)?;
+        wanted()?;
+        let propagator = if folder.has("unet") { Some(Propagator::load(folder, placement)?) } else { None };
+        Ok(Self { placement, flow: FlowEstimator::new(gmflow), looks, rife, propagator })
+    }
+}
+
+impl From<WeightsError> for EngineError {
+    fn from(error: WeightsError) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 

@@ -16,8 +16,8 @@ use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 
 use super::{
-    CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, batch, fault::guarded,
-    model::Model, session::Session,
+    CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, Loaded, ModelStatistics, batch,
+    fault::guarded, model::Model, process_end, session::Session,
 };
 use crate::{
     torch::Placement,
@@ -64,14 +64,17 @@ struct Server {
     /// `None` only while the server is being dropped.
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    /// Raised when nobody wants the model any more, be it still loading.
+    abandoned: CancelToken,
 }
 
 impl Drop for Server {
-    /// Waits until the thread has left libtorch: a process that ended meanwhile would crash in libtorch's
-    /// destructors. What it is at was cancelled, so this takes no longer than one network call.
+    /// Waits until the thread has freed the model. What it is at was cancelled, so this takes no longer than
+    /// one network call. At the end of the process the thread stays where it is.
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(thread) = self.thread.take() {
+        self.abandoned.cancel();
+        if let Some(thread) = self.thread.take().filter(|_| !process_end::has_begun()) {
             let _ = thread.join(); // its panics were caught and answered
         }
     }
@@ -79,6 +82,13 @@ impl Drop for Server {
 
 static SERVERS: Lazy<Mutex<HashMap<Key, Weak<Server>>>> = Lazy::new(Default::default);
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(0);
+static LOADS: AtomicU64 = AtomicU64::new(0);
+
+/// See [`super::model_statistics`].
+pub fn statistics() -> ModelStatistics {
+    let in_memory = SERVERS.lock().values().filter(|server| server.strong_count() > 0).count();
+    ModelStatistics { loads: LOADS.load(Ordering::Relaxed), in_memory }
+}
 
 /// Opens a session with the server of this model, device and dtype; starts one where there is none.
 ///
@@ -102,47 +112,100 @@ pub fn open(
 
 fn server(key: Key) -> Result<Arc<Server>, EngineError> {
     let mut servers = SERVERS.lock();
-    if let Some(running) = servers.get(&key).and_then(Weak::upgrade) {
+    let known = servers.get(&key).and_then(Weak::upgrade);
+    if let Some(running) = known.filter(Server::is_alive) {
         return Ok(running);
     }
-    let (jobs, received) = unbounded();
-    let for_thread = key.clone();
-    let thread = thread::Builder::new()
-        .name("flowvid-server".into())
-        .spawn(move || serve(&for_thread, &received))
-        .map_err(|error| EngineError::Internal(format!("no thread for the engine: {error}")))?;
-    let started = Arc::new(Server { jobs: Some(jobs), thread: Some(thread) });
+    let started = Arc::new(Server::start(key.clone())?);
+    servers.retain(|_, server| server.strong_count() > 0);
     servers.insert(key, Arc::downgrade(&started));
     Ok(started)
 }
 
 impl Server {
+    fn start(key: Key) -> Result<Self, EngineError> {
+        let (jobs, received) = unbounded();
+        let abandoned = CancelToken::new();
+        let for_thread = abandoned.clone();
+        let thread = thread::Builder::new()
+            .name("flowvid-server".into())
+            .spawn(move || serve(&key, &received, &for_thread))
+            .map_err(|error| EngineError::Internal(format!("no thread for the engine: {error}")))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), abandoned })
+    }
+
+    /// A thread that ended by a fault of ours serves nobody, however many sessions hold on to it.
+    fn is_alive(self: &Arc<Self>) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     fn send(&self, job: Job) -> Result<(), EngineError> {
         let jobs = self.jobs.as_ref().ok_or_else(server_is_gone)?;
         jobs.send(job).map_err(|_| server_is_gone())
     }
 }
 
-fn serve(key: &Key, jobs: &Receiver<Job>) {
+fn serve(key: &Key, jobs: &Receiver<Job>, abandoned: &CancelToken) {
     let device = key.device.as_str();
-    let model = guarded(device, || load(key));
+    let Some(loading) = process_end::enter(abandoned) else { return };
+    let model = guarded(device, || load(key, abandoned));
+    process_end::wait_for_threads();
+    drop(loading);
     // Thread-local in torch: the model is never trained here.
     let _no_grad = tch::no_grad_guard();
-    let mut sessions: HashMap<u64, Session> = HashMap::new();
+    let mut served = Served { model, device, sessions: HashMap::new() };
+    let mut used = false;
     for job in jobs {
+        let Some(_inside) = process_end::enter(job.cancel().unwrap_or(abandoned)) else { stay_out() };
+        let first_use = matches!(job, Job::Process { .. }) && !std::mem::replace(&mut used, true);
+        served.serve(job);
+        if first_use {
+            process_end::wait_for_threads();
+        }
+    }
+    let Some(_inside) = process_end::enter(abandoned) else { stay_out() };
+    drop(served);
+}
+
+/// The process ends: this thread must neither free nor use what is torch's.
+fn stay_out() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+impl Job {
+    /// What calls it off.
+    fn cancel(&self) -> Option<&CancelToken> {
+        match self {
+            Self::Process { batch, .. } => Some(&batch.cancel),
+            _ => None,
+        }
+    }
+}
+
+/// What the server's thread owns.
+struct Served<'a> {
+    model: Result<Model, EngineError>,
+    device: &'a str,
+    sessions: HashMap<u64, Session>,
+}
+
+impl Served<'_> {
+    fn serve(&mut self, job: Job) {
         match job {
             Job::Open { session, reply } => {
-                sessions.insert(session, Session::default());
+                self.sessions.insert(session, Session::default());
                 let name = |model: &Model| model.placement.device_name();
-                let _ = reply.send(model.as_ref().map(name).map_err(Clone::clone));
+                let _ = reply.send(self.model.as_ref().map(name).map_err(Clone::clone));
             }
             Job::Process { session, batch } => {
-                let state = sessions.entry(session).or_default();
-                let result = process(&model, state, &batch, device);
+                let state = self.sessions.entry(session).or_default();
+                let result = process(&self.model, state, &batch, self.device);
                 let _ = batch.reply.send(result); // a caller that was cancelled is gone
             }
-            Job::Reset { session } => drop(sessions.insert(session, Session::default())),
-            Job::Close { session } => drop(sessions.remove(&session)),
+            Job::Reset { session } => drop(self.sessions.insert(session, Session::default())),
+            Job::Close { session } => drop(self.sessions.remove(&session)),
         }
     }
 }
@@ -161,9 +224,11 @@ fn process(
     result
 }
 
-fn load(key: &Key) -> Result<Model, EngineError> {
+fn load(key: &Key, abandoned: &CancelToken) -> Result<Model, EngineError> {
     let placement = Placement::resolve(&key.device, &key.dtype).map_err(unavailable)?;
-    Model::load(&key.folder, placement).map_err(unavailable)
+    let model = Model::load(&key.folder, placement, abandoned)?;
+    LOADS.fetch_add(1, Ordering::Relaxed);
+    Ok(model)
 }
 
 fn unavailable(error: impl std::fmt::Display) -> EngineError {
@@ -217,6 +282,10 @@ impl Engine for SessionHandle {
 
     fn device(&self) -> String {
         self.device.clone()
+    }
+
+    fn loaded(&self) -> Loaded {
+        self.server.clone()
     }
 }
 

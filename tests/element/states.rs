@@ -128,3 +128,39 @@ fn stopping_calls_the_engine_off() {
     element.set_identity_script(Default::default());
     assert!(gate.send(()).is_err(), "the worker still waits in the engine");
 }
+
+/// Plays one frame; how many times loading was told.
+fn loads(element: &FlowVidFilter, harness: &mut gst_check::Harness) -> usize {
+    let bus = bus(element);
+    element.set_state(gst::State::Playing).unwrap();
+    harness.push_event(gst::event::StreamStart::new("again"));
+    harness.push_event(gst::event::Caps::new(&small().to_caps().unwrap()));
+    harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    harness.push(timed(&small(), 0)).unwrap();
+    harness.push_event(gst::event::Eos::new());
+    while harness.pull_event().unwrap().type_() != gst::EventType::Eos {}
+    element.set_state(gst::State::Ready).unwrap();
+    bus.iter_filtered(&[gst::MessageType::Progress]).count() / 2 // start and complete
+}
+
+#[test]
+fn a_model_is_loaded_once_and_freed_in_null() {
+    let element = filter(2, 2);
+    let (outcomes, others) = (std::sync::Arc::default(), std::sync::Arc::default());
+    let script = |outcomes: &std::sync::Arc<_>| gstflowvid::engine::IdentityScript {
+        outcomes: std::sync::Arc::clone(outcomes),
+        ..Default::default()
+    };
+    // Everyone who holds the script holds it twice: in the request and as the model that was loaded.
+    element.set_identity_script(script(&outcomes));
+    let idle = std::sync::Arc::strong_count(&outcomes);
+    let mut harness = harness(&element);
+    assert_eq!((loads(&element, &mut harness), loads(&element, &mut harness)), (1, 0));
+    assert!(std::sync::Arc::strong_count(&outcomes) > idle, "READY keeps the model");
+    element.set_identity_script(script(&others));
+    assert_eq!(loads(&element, &mut harness), 1, "another request");
+    assert_eq!(std::sync::Arc::strong_count(&outcomes), 1, "the first model is let go of");
+    element.set_state(gst::State::Null).unwrap();
+    assert_eq!(std::sync::Arc::strong_count(&others), idle, "NULL frees the model");
+    assert_eq!(loads(&element, &mut harness), 1);
+}
