@@ -244,6 +244,15 @@ fn a_raised_token_calls_the_batch_off_and_the_session_goes_on() {
     assert_eq!(shots(&edit(engine.as_mut(), frames(0, 2, |_| 0), &parameters())), [0]);
 }
 
+#[test]
+fn a_panic_on_the_engines_thread_is_told_and_the_session_goes_on() {
+    let mut engine = engine();
+    let impossible = EditParameters { keyframe_interval: 0, ..parameters() };
+    let result = engine.process(frames(0, 3, |_| 0), &impossible, &CancelToken::new());
+    assert!(matches!(result, Err(EngineError::Internal(_))), "{result:?}");
+    assert_eq!(shots(&edit(engine.as_mut(), frames(0, 2, |_| 0), &parameters())), [0]);
+}
+
 /// A thread inside libtorch at the end of the process would crash in libtorch's destructors.
 #[test]
 fn a_closed_session_leaves_no_thread_in_libtorch() {

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::{
-    gmflow::GmFlow,
+    gmflow::{Features, GmFlow},
     lucas_kanade::Refinement,
     occlusion::{Thresholds, confidence, visible_fraction},
     warp::{Border, Sampling, warp},
@@ -11,7 +11,7 @@ use super::{
 
 /// Of a tracked flow's pixels at least this share must be seen; where fewer are, the frames are matched
 /// anew.
-const TRACKED: f64 = 0.5;
+pub const TRACKED: f64 = 0.5;
 
 /// The motion from a frame to another one and back, `[n, 2, H, W]` each, pixels.
 #[derive(Debug)]
@@ -54,18 +54,28 @@ impl FlowEstimator {
     ///
     /// - `frame`, `other`: `[n, 3, H, W]`, 0..1
     pub fn far(&self, frame: &Tensor, other: &Tensor) -> FlowPair {
-        let matched = self.gmflow.coarse(&self.gmflow.features(frame), &self.gmflow.features(other));
-        refine(frame, other, &matched.0, &matched.1)
+        self.matched((frame, &self.features(frame)), (other, &self.features(other)))
+    }
+
+    /// What [`matched`](Self::matched) is told of a frame; computed once for all its pairs.
+    pub fn features(&self, frame: &Tensor) -> Features {
+        self.gmflow.features(frame)
+    }
+
+    /// As [`far`](Self::far), of frames with their features.
+    pub fn matched(&self, frame: (&Tensor, &Features), other: (&Tensor, &Features)) -> FlowPair {
+        let matched = self.gmflow.coarse(frame.1, other.1);
+        refine(frame.0, other.0, &matched.0, &matched.1)
     }
 
     /// From `frame` to a reference, by way of a frame between whose flow to the reference is known:
-    /// composed, then refined directly against the reference, so that nothing drifts; matched anew where
-    /// tracking has lost it.
+    /// composed, then refined directly against the reference, so that nothing drifts. Where less than
+    /// [`TRACKED`] of the frame is seen by it, tracking has lost the reference.
     ///
     /// - `between_to_reference`: of the frame between
     /// - `to_between`: of `frame`
     /// - `frame`, `reference`: `[1, 3, H, W]`, 0..1
-    pub fn track(
+    pub fn tracked(
         &self,
         between_to_reference: &FlowPair,
         to_between: &FlowPair,
@@ -74,17 +84,30 @@ impl FlowEstimator {
     ) -> FlowPair {
         let to = compose(&to_between.to, &between_to_reference.to);
         let from = compose(&between_to_reference.from, &to_between.from);
-        let tracked = refine(frame, reference, &to, &from);
-        let seen = |pair: &FlowPair| {
-            visible_fraction(&confidence(&pair.to, &pair.from, frame, reference, &Thresholds::default()))
-        };
-        let share = seen(&tracked);
+        refine(frame, reference, &to, &from)
+    }
+
+    /// [`tracked`](Self::tracked), or matched anew where tracking has lost the reference.
+    pub fn track(
+        &self,
+        between_to_reference: &FlowPair,
+        to_between: &FlowPair,
+        frame: &Tensor,
+        reference: &Tensor,
+    ) -> FlowPair {
+        let tracked = self.tracked(between_to_reference, to_between, frame, reference);
+        let share = seen(&tracked, frame, reference);
         if share >= TRACKED {
             return tracked;
         }
         let matched = self.far(frame, reference);
-        if seen(&matched) > share { matched } else { tracked }
+        if seen(&matched, frame, reference) > share { matched } else { tracked }
     }
+}
+
+/// The share of `frame` that `reference` shows, by this motion between them, 0..1.
+pub fn seen(pair: &FlowPair, frame: &Tensor, reference: &Tensor) -> f64 {
+    visible_fraction(&confidence(&pair.to, &pair.from, frame, reference, &Thresholds::default()))
 }
 
 /// The flow that follows `first`, then `second`, `[n, 2, H, W]`.

@@ -14,6 +14,21 @@ pub fn guarded<T>(device: &str, work: impl FnOnce() -> Result<T, EngineError>) -
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(error_of(device, payload.as_ref())))
 }
 
+/// Runs `work` in micro-batches of `most`; where that takes too much memory, once more in half as large ones.
+///
+/// # Errors
+/// What `work` said last.
+pub fn halved_once<T>(
+    device: &str,
+    most: i64,
+    mut work: impl FnMut(i64) -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    match guarded(device, || work(most)) {
+        Err(EngineError::OutOfMemory { .. }) if most > 1 => guarded(device, || work((most + 1) / 2)),
+        outcome => outcome,
+    }
+}
+
 fn error_of(device: &str, payload: &(dyn Any + Send)) -> EngineError {
     let said = payload
         .downcast_ref::<String>()
@@ -51,5 +66,37 @@ mod tests {
         };
         let error = guarded("cpu", huge).unwrap_err();
         assert!(matches!(error, EngineError::OutOfMemory { .. }), "{error}");
+    }
+
+    /// A device whose memory suffices for `room` keyframes; the sizes that were tried and what came of it.
+    fn on_device(room: i64, most: i64) -> (Vec<i64>, Result<i64, EngineError>) {
+        let mut tried = Vec::new();
+        let outcome = halved_once("cuda:0", most, |most| {
+            tried.push(most);
+            assert!(most <= room, "CUDA out of memory. Tried to allocate 2.00 GiB (GPU 0; 7.79 GiB total)");
+            Ok(most)
+        });
+        (tried, outcome)
+    }
+
+    #[test]
+    fn too_little_memory_is_tried_once_more_with_half_and_then_told() {
+        assert!(matches!(on_device(16, 16), (tried, Ok(16)) if tried == [16]));
+        assert!(matches!(on_device(8, 15), (tried, Ok(8)) if tried == [15, 8]));
+        let (tried, outcome) = on_device(3, 16);
+        assert_eq!(tried, [16, 8], "once, not until it fits");
+        let said = outcome.unwrap_err().to_string();
+        assert!(said.contains("cuda:0") && said.contains("lower processing-size or batch-size"), "{said}");
+        assert_eq!(on_device(0, 1).0, [1], "one keyframe has no half");
+    }
+
+    #[test]
+    fn other_faults_are_not_tried_again() {
+        let mut calls = 0;
+        let outcome = halved_once::<()>("cpu", 8, |_| {
+            calls += 1;
+            Err(EngineError::Cancelled)
+        });
+        assert!(matches!(outcome, Err(EngineError::Cancelled)) && calls == 1);
     }
 }

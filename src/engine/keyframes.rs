@@ -13,7 +13,11 @@ use super::{
     shot::{Edited, Shot, Sight},
     work::Work,
 };
-use crate::conditions::canny::{Hysteresis, canny};
+use crate::conditions::{
+    canny::{Hysteresis, canny},
+    flow::{FlowPair, TRACKED, seen},
+    gmflow::Features,
+};
 
 /// A keyframe on its way from composite to finished edit.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ pub fn compose(
     for index in &run.keyframes[usize::from(!run.seeded)..] {
         let position = index - run.frames.start;
         let source = &sources[position].image;
-        let composite = Composite::of(&work.run("flow", || tracker.warped_edits(source))?);
+        let composite = Composite::of(&tracker.warped_edits(work, source)?);
         let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
         let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
         let edited = Edited { source: source.shallow_clone(), edit: composite.filled(&proposal) };
@@ -153,18 +157,50 @@ impl<'a> Tracker<'a> {
 
     /// The warped edits for the next keyframe, the most trusted first: anchor, seed frame, previous
     /// keyframe.
-    fn warped_edits(&mut self, source: &Tensor) -> Vec<WarpedEdit> {
-        let to_previous = self.model.flow.far(source, &self.previous.source);
-        let track = |sight: &Sight, reference: &Edited| {
-            let flow = self.model.flow.track(&sight.flow, &to_previous, source, &reference.source);
-            Sight::new(flow, source, &reference.source)
-        };
-        let sees_anchor = track(&self.sees_anchor, &self.shot.anchor);
-        let sees_seed = self.sees_seed.as_ref().map(|sight| track(sight, &self.shot.seed));
+    fn warped_edits(&mut self, work: &mut Work, source: &Tensor) -> Result<Vec<WarpedEdit>, EngineError> {
+        let features = work.run("flow", || self.model.flow.features(source))?;
+        let frame = (source, &features);
+        let to_previous = self.matched(work, frame, &self.previous.source)?;
+        let sees_anchor =
+            self.track(work, frame, (&self.sees_anchor, &to_previous), &self.shot.anchor.source)?;
+        let track_seed = |sight| self.track(work, frame, (sight, &to_previous), &self.shot.seed.source);
+        let sees_seed = self.sees_seed.as_ref().map(track_seed).transpose()?;
         let mut edits = vec![sees_anchor.warp(&self.shot.anchor.edit)];
         edits.extend(sees_seed.as_ref().map(|sight| sight.warp(&self.shot.seed.edit)));
         edits.push(Sight::new(to_previous, source, &self.previous.source).warp(&self.previous.edit));
         (self.sees_anchor, self.sees_seed) = (sees_anchor, sees_seed);
-        edits
+        Ok(edits)
+    }
+
+    /// In steps that can be called off one by one: on a CPU each is a large part of a second.
+    fn matched(
+        &self,
+        work: &mut Work,
+        frame: (&Tensor, &Features),
+        reference: &Tensor,
+    ) -> Result<FlowPair, EngineError> {
+        let features = work.run("flow", || self.model.flow.features(reference))?;
+        work.run("flow", || self.model.flow.matched(frame, (reference, &features)))
+    }
+
+    /// The frame's sight of `reference`; `known`: the previous keyframe's, and the motion to that keyframe.
+    /// The steps of [`FlowEstimator::track`](crate::conditions::flow::FlowEstimator::track), one by one.
+    fn track(
+        &self,
+        work: &mut Work,
+        frame: (&Tensor, &Features),
+        known: (&Sight, &FlowPair),
+        reference: &Tensor,
+    ) -> Result<Sight, EngineError> {
+        let source = frame.0;
+        let tracked =
+            work.run("flow", || self.model.flow.tracked(&known.0.flow, known.1, source, reference))?;
+        let share = seen(&tracked, source, reference);
+        if share >= TRACKED {
+            return Ok(Sight::new(tracked, source, reference));
+        }
+        let matched = self.matched(work, frame, reference)?;
+        let better = seen(&matched, source, reference) > share;
+        Ok(Sight::new(if better { matched } else { tracked }, source, reference))
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::{CancelToken, EditParameters, EngineError};
+use super::{CancelToken, EditParameters, EngineError, fault::halved_once};
 use crate::{
     diffusion::{DiffusionModel, KeyframeMemory, LatentConditions, PictureConditions, noise},
     torch::Placement,
@@ -84,16 +84,31 @@ impl Propagator {
     /// Samples all keyframes but the first, which is finished: `[keyframes, 3, H, W]`, 0..1.
     ///
     /// # Errors
-    /// [`EngineError::Cancelled`], at most one call of the networks after the token was raised.
+    /// [`EngineError::Cancelled`], at most one call of the networks after the token was raised;
+    /// [`EngineError::OutOfMemory`] where half of the usual micro-batch is too much as well.
     pub fn diffuse(
         &self,
         conditions: &KeyframeConditions,
         parameters: &EditParameters,
         cancel: &CancelToken,
     ) -> Result<Tensor, EngineError> {
+        let device = self.model.placement().device_name();
+        halved_once(&device, self.keyframes_per_call(&conditions.composite), |most| {
+            self.sample(conditions, parameters, most, cancel)
+        })
+    }
+
+    /// As [`diffuse`](Self::diffuse), with at most `most` keyframes in one call of the networks.
+    fn sample(
+        &self,
+        conditions: &KeyframeConditions,
+        parameters: &EditParameters,
+        most: i64,
+        cancel: &CancelToken,
+    ) -> Result<Tensor, EngineError> {
         let _no_grad = tch::no_grad_guard();
         // 1. what is known of each keyframe, as latents
-        let calls = self.calls(&conditions.composite);
+        let calls = calls(conditions.composite.size()[0], most);
         let latents = self.encode(conditions, &calls, cancel)?;
         let finished = self.model.encode_pictures(&conditions.composite.narrow(0, 0, 1)); // [1, c, h, w]
         // 2. random noise, a function of (seed, stream time)
@@ -124,14 +139,13 @@ impl Propagator {
         self.decode(conditions, &sample, &calls, cancel)
     }
 
-    /// Start and length of the micro-batches that the keyframes go through the networks in.
-    fn calls(&self, pictures: &Tensor) -> Vec<(i64, i64)> {
+    /// How many keyframes go through the networks at once, unless memory is short.
+    fn keyframes_per_call(&self, pictures: &Tensor) -> i64 {
         let [keyframes, _, height, width] = pictures.size()[..] else { panic!("[keyframes, 3, H, W]") };
-        let most = match self.model.placement().device {
-            Device::Cpu => (self.defaults.pixels_per_call / (height * width)).max(1),
+        match self.model.placement().device {
+            Device::Cpu => (self.defaults.pixels_per_call / (height * width)).clamp(1, keyframes),
             _ => keyframes,
-        };
-        (0..keyframes).step_by(most as usize).map(|start| (start, most.min(keyframes - start))).collect()
+        }
     }
 
     fn encode(
@@ -213,6 +227,11 @@ impl Propagator {
     fn times(&self, timestep: i64, keyframes: i64) -> Tensor {
         Tensor::full(keyframes, timestep, (Kind::Int64, self.model.placement().device))
     }
+}
+
+/// Start and length of the micro-batches that `keyframes` go through the networks in, `most` at once.
+fn calls(keyframes: i64, most: i64) -> Vec<(i64, i64)> {
+    (0..keyframes).step_by(most as usize).map(|start| (start, most.min(keyframes - start))).collect()
 }
 
 fn check(cancel: &CancelToken) -> Result<(), EngineError> {

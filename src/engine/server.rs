@@ -294,3 +294,28 @@ impl Drop for SessionHandle {
         let _ = self.server.send(Job::Close { session: self.session });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_died_is_told_and_replaced() {
+        let model = env!("CARGO_MANIFEST_DIR").to_owned() + "/models/nano";
+        let folder = ModelFolder::find(&model, &[]).unwrap();
+        let key = Key { folder, device: "cpu".into(), dtype: "auto".into() };
+        let (jobs, received) = unbounded();
+        let thread = thread::spawn(move || drop(received));
+        while !thread.is_finished() {
+            thread::yield_now();
+        }
+        let dead = Arc::new(Server { jobs: Some(jobs), thread: Some(thread), abandoned: CancelToken::new() });
+        SERVERS.lock().insert(key, Arc::downgrade(&dead));
+        let mut session =
+            SessionHandle { server: dead.clone(), session: 0, device: "cpu".into(), seeded: false };
+        let told = session.process(vec![], &EditParameters::default(), &CancelToken::new()).unwrap_err();
+        assert!(matches!(&told, EngineError::Internal(said) if said.contains("thread has ended")), "{told}");
+        let next = open(&model, ("cpu", "auto"), None, &CancelToken::new()).expect("a session that works");
+        assert_eq!(next.device(), "cpu");
+    }
+}

@@ -73,9 +73,12 @@ impl Session {
         let before = self.shot.as_ref().map(|shot| &shot.seed.source);
         let images: Vec<&Tensor> =
             before.into_iter().chain(sources.iter().map(|source| &source.image)).collect();
-        let seen = work.run("cuts", || cuts::find(&work.model.flow, &images))?;
-        let mut starts: Vec<usize> =
-            seen.iter().filter_map(|start| start.checked_sub(usize::from(before.is_some()))).collect();
+        let mut starts = Vec::new();
+        for (index, pair) in images.windows(2).enumerate() {
+            if !work.run("cuts", || cuts::find(&work.model.flow, pair))?.is_empty() {
+                starts.push(index + usize::from(before.is_none()));
+            }
+        }
         starts
             .extend(frames.iter().enumerate().filter(|(_, frame)| frame.starts_shot).map(|(index, _)| index));
         if self.shot.as_ref().is_some_and(|shot| !shot.fits(work.parameters)) {
