@@ -36,12 +36,16 @@ fn launch(source: &str, settings: &str) -> gst::Pipeline {
     pipeline.downcast().unwrap()
 }
 
+const PICTURES: &str = "videotestsrc pattern=zone-plate kx2=20 ky2=20 kt=1 ! video/x-raw";
+
 /// The demo's size, in batches that are soon through: every stage is met.
 fn demo() -> gst::Pipeline {
-    launch(
-        "videotestsrc pattern=zone-plate kx2=20 ky2=20 kt=1 ! video/x-raw,width=1280,height=720",
-        "batch-size=3",
-    )
+    launch(&format!("{PICTURES},width=1280,height=720"), "batch-size=3")
+}
+
+/// Batches that would go on for longer than a stop may take.
+fn long_batches() -> gst::Pipeline {
+    launch(&format!("{PICTURES},width=448,height=256"), "")
 }
 
 /// Moments at which whatever happens then is interrupted: wall time is what is drawn here.
@@ -60,10 +64,11 @@ impl Moments {
 #[test]
 fn stopping_at_any_moment_is_done_at_once() {
     let _alone = alone();
-    let pipeline = demo();
+    let pipelines = [demo(), long_batches()];
     let mut moments = Moments::seeded(1);
     let mut most = [Duration::ZERO; 2];
     for index in 0..MOMENTS {
+        let pipeline = &pipelines[index / 2 % 2];
         pipeline.set_state(gst::State::Playing).unwrap();
         moments.wait();
         let target = [gst::State::Ready, gst::State::Null][index % 2];
@@ -73,7 +78,9 @@ fn stopping_at_any_moment_is_done_at_once() {
         assert!(took < AT_ONCE, "{target:?}, moment {index}: {took:?}");
         most[index % 2] = most[index % 2].max(took);
     }
-    pipeline.set_state(gst::State::Null).unwrap();
+    for pipeline in pipelines {
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
     println!("longest of {MOMENTS}: to READY {:?}, to NULL {:?}", most[0], most[1]);
 }
 
