@@ -28,11 +28,35 @@ pub fn take(buffer: &gst::BufferRef, info: &VideoInfo) -> Result<gst::Buffer, Bo
         let mut copy = blank(info);
         let mut target = VideoFrameRef::from_buffer_ref_writable(writable(&mut copy)?, info)?;
         source.copy(&mut target)?;
+        if halves_a_pair(info) {
+            copy_pairs(&source, &mut target)?;
+        }
         drop(target);
         copy
     };
     carry(buffer, writable(&mut copy)?)?;
     Ok(copy)
+}
+
+/// Packed 4:2:2 keeps two pixels in four bytes; of an odd width, half of a row's last four is no pixel.
+fn halves_a_pair(info: &VideoInfo) -> bool {
+    matches!(info.format(), VideoFormat::Yuy2 | VideoFormat::Uyvy) && info.width() % 2 == 1
+}
+
+/// GStreamer 1.22's copy takes two bytes a pixel, so it leaves out the chroma of the last half pair.
+fn copy_pairs(
+    from: &VideoFrameRef<&gst::BufferRef>,
+    to: &mut VideoFrameRef<&mut gst::BufferRef>,
+) -> Result<(), BoolError> {
+    let row = 2 * from.width().next_multiple_of(2) as usize;
+    let (stride, stride_to) = (from.plane_stride()[0] as usize, to.plane_stride()[0] as usize);
+    let rows = from.plane_data(0)?.chunks(stride);
+    for (from, to) in rows.zip(to.plane_data_mut(0)?.chunks_mut(stride_to)) {
+        // Whoever ends the last row of a frame after its last pixel has no such chroma to give.
+        let row = row.min(from.len());
+        to[..row].copy_from_slice(&from[..row]);
+    }
+    Ok(())
 }
 
 /// Whether the planes lie as in a buffer of our own, padding included.

@@ -76,10 +76,11 @@ impl Worker {
     /// happens nobody waits for the worker any longer.
     pub fn run(mut self, load_now: bool) {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.work(load_now)));
-        self.stream.worker_gone();
         if let Err(panic) = outcome {
+            // Before upstream hears of it: applications show the first error, which should be the cause.
             self.post_engine_error(&EngineError::Internal(panic_text(&*panic)));
         }
+        self.stream.worker_gone();
     }
 
     fn work(&mut self, load_now: bool) {

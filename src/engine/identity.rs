@@ -22,6 +22,8 @@ pub struct IdentityScript {
     pub returns_pictures: bool,
     /// Told with each batch.
     pub warnings: Vec<String>,
+    /// The end of a shot panics: outside of a batch, where nothing but the whole worker is guarded.
+    pub panics_at_reset: bool,
 }
 
 /// How one batch ends.
@@ -115,6 +117,7 @@ impl Engine for Identity {
     }
 
     fn reset(&mut self) {
+        assert!(!(self.script.panics_at_reset && self.shot_begun), "the identity engine was told to panic");
         self.shot_begun = false;
     }
 
