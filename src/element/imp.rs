@@ -1,4 +1,57 @@
 //! The glib type and its virtual methods.
+//!
+//! SECTION:element-flowvidfilter
+//! @short_description: edits video by a prompt or by one edited picture
+//!
+//! flowvidfilter collects frames into batches, edits the first frame of each shot, carries the edit along the
+//! source's own motion to the batch's keyframes, and interpolates the frames between. As many frames come out as
+//! went in, in their order, each with its own input's timestamps, flags and metas. Without a prompt and an
+//! edited frame, and with `enabled=false`, frames pass with the very bytes they came with.
+//!
+//! ## Batches and latency
+//!
+//! A batch holds `(batch-size - 1) * keyframe-interval + 1` frames (61 with the defaults) and ends early at a cut,
+//! a gap, new caps, a new segment and the end of the stream. No frame leaves before its batch is full, so the
+//! element holds up to two batches on their way in and one on its way out, all in host memory. In a live pipeline
+//! it answers the LATENCY query with the time that a batch takes to fill and to be edited, and posts a LATENCY
+//! message when the measured time grows: small batches make short delays.
+//!
+//! Properties that change the result are read with the first frame of each batch, so they may be set at any time;
+//! those that change the batch's size or the model only change in NULL and READY.
+//!
+//! |[
+//! gst-launch-1.0 filesrc location=clip.mp4 ! decodebin name=source ! flowvidfilter prompt="a pencil sketch" ! x264enc ! mp4mux name=mux ! filesink location=out.mp4 source. ! audioconvert ! queue max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! avenc_aac ! mux.
+//! ]|
+//! A file becomes a styled file; its sound is kept. The sound waits in a queue that may hold a batch's time.
+//!
+//! |[
+//! gst-launch-1.0 filesrc location=clip.mp4 ! decodebin ! flowvidfilter edited-frame=first.png ! x264enc ! matroskamux ! filesink location=out.mkv
+//! ]|
+//! The first frame was edited in any tool; the clip follows it.
+//!
+//! ## Live use
+//!
+//! |[
+//! gst-launch-1.0 v4l2src ! videoconvert ! queue ! flowvidfilter prompt="a watercolour" batch-size=2 keyframe-interval=2 processing-size=256 ! videoconvert ! autovideosink
+//! ]|
+//! A camera with batches of three frames.
+//!
+//! ## Behind a tee
+//!
+//! A branch beside the element must be able to hold as many frames as the element does. A queue with its default
+//! limits cannot: it fills, the tee waits for it, the batch never does, and the pipeline stands still without an
+//! error. Such a branch needs a queue without limits.
+//!
+//! |[
+//! gst-launch-1.0 videotestsrc num-buffers=150 ! tee name=split ! queue max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! compositor name=both sink_1::xpos=320 ! videoconvert ! autovideosink split. ! flowvidfilter prompt="ink drawing" ! both.
+//! ]|
+//! Source and result side by side.
+//!
+//! ## What the application hears
+//!
+//! PROGRESS messages while the model loads; an ELEMENT message `flowvid-batch` for each batch, with its frames,
+//! keyframes and times; WARNING and ERROR messages that say what to do. After an error READY makes it new.
+//! `stats` counts frames and batches, and `active-device` tells where the model runs.
 
 use std::{
     path::PathBuf,

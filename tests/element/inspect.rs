@@ -17,12 +17,18 @@ fn normalised(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-#[test]
-fn the_element_looks_as_committed() {
+/// A folder that holds the plugin under test and nothing else.
+pub fn plugin_alone() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let library = library_folder().join("libgstflowvid.so");
     fs::copy(&library, folder.path().join("libgstflowvid.so"))
         .unwrap_or_else(|error| panic!("{library:?}: {error}"));
+    folder
+}
+
+#[test]
+fn the_element_looks_as_committed() {
+    let folder = plugin_alone();
     let output = Command::new("gst-inspect-1.0")
         .arg("flowvidfilter")
         .env("GST_PLUGIN_PATH", folder.path())
@@ -30,6 +36,7 @@ fn the_element_looks_as_committed() {
         .env("LC_ALL", "C")
         .output()
         .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = normalised(&String::from_utf8(output.stdout).unwrap());
     let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gst_inspect.txt");
     if env::var_os("UPDATE_GST_INSPECT").is_some() {

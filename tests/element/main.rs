@@ -2,6 +2,7 @@
 
 mod bytes;
 mod caps_change;
+mod docs;
 mod edited;
 mod errors;
 mod events;
