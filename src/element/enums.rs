@@ -92,6 +92,23 @@ pub enum Interpolation {
     None = 3,
 }
 
+/// What a live stream does while the engine is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidOverloadPolicy")]
+pub enum OverloadPolicy {
+    /// Upstream waits.
+    #[default]
+    #[enum_value(name = "Block: upstream waits, every frame is edited", nick = "block")]
+    Block = 0,
+    /// Frames are lost.
+    #[enum_value(name = "Drop: the oldest waiting frames are dropped", nick = "drop")]
+    Drop = 1,
+    /// Frames pass unedited.
+    #[enum_value(name = "Bypass: the oldest waiting frames pass unedited", nick = "bypass")]
+    Bypass = 2,
+}
+
 /// The word that the property takes on a command line.
 pub fn nick<E: ToValue>(choice: &E) -> String {
     let value = choice.to_value();

@@ -238,7 +238,7 @@ impl FlowVidFilter {
 
     fn start(&self) -> Result<(), gst::StateChangeError> {
         let settings = self.settings.lock().clone();
-        let stream = Arc::new(Stream::new(settings.batch_frames()));
+        let stream = Arc::new(Stream::new(settings.batch_frames(), settings.timing));
         *self.status.lock() = Status::default();
         *self.upstream.lock() = Upstream::default();
         *self.position.lock() = Default::default();

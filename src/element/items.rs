@@ -23,6 +23,10 @@ pub struct InputFrame {
     pub starts_shot: bool,
     /// Upstream has asked for a key unit here itself.
     pub key_unit_asked: bool,
+    /// The element's clock when it came; none before the element plays.
+    pub arrived: Option<ClockTime>,
+    /// The engine is too far behind to edit it.
+    pub bypass: bool,
 }
 
 /// What an event between two frames means for the batch.

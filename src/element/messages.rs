@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gst::{ClockTime, ProgressType, prelude::*};
 
-use super::FlowVidFilter;
+use super::{FlowVidFilter, items::InputFrame, latency::Delay};
 
 /// The code of all PROGRESS messages.
 const PROGRESS_CODE: &str = "flowvid-load";
@@ -17,6 +17,27 @@ pub fn progress(element: &FlowVidFilter, kind: ProgressType, text: &str) {
 /// The pipeline's latency is to be asked for anew.
 pub fn latency(element: &FlowVidFilter) {
     post(element, gst::message::Latency::builder().src(element).build());
+}
+
+/// A frame of a live stream was dropped; `counts`: frames that have left, and that were dropped.
+pub fn dropped(element: &FlowVidFilter, frame: &InputFrame, counts: (u64, u64), delay: &Delay) {
+    let (timestamp, duration) = (frame.buffer.pts(), frame.buffer.duration());
+    let batch = delay.frame.map(|frame| frame.of(delay.batch_frames)).unwrap_or_default();
+    let proportion = delay.processing.nseconds() as f64 / batch.nseconds().max(1) as f64;
+    let late = match (element.current_running_time(), frame.running_time) {
+        (Some(now), Some(time)) => now.nseconds() as i64 - time.nseconds() as i64,
+        _ => 0,
+    };
+    let message = gst::message::Qos::builder(true)
+        .running_time(frame.running_time)
+        .stream_time(ClockTime::from_nseconds(frame.stream_time))
+        .timestamp(timestamp)
+        .duration(duration)
+        .values(late, proportion, 1_000_000)
+        .stats(gst::format::Buffers::from_u64(counts.0), gst::format::Buffers::from_u64(counts.1))
+        .src(element)
+        .build();
+    post(element, message);
 }
 
 /// A batch was edited.

@@ -7,6 +7,7 @@ use gst::subclass::prelude::*;
 
 use crate::engine::IdentityScript;
 
+mod alarm;
 mod caps;
 mod enums;
 mod frames;
@@ -14,6 +15,7 @@ mod imp;
 mod items;
 mod latency;
 mod messages;
+mod overload;
 mod pads;
 mod queue;
 pub mod settings;

@@ -11,8 +11,10 @@ use super::{
     frames,
     imp::FlowVidFilter,
     items::{Boundary, Input, InputFrame, Output},
-    latency::{self, FrameTime, Latency},
+    latency::{self, Latency},
     messages,
+    overload::Relief,
+    stream::Stream,
 };
 
 /// What upstream's thread remembers.
@@ -24,6 +26,8 @@ pub struct Upstream {
     /// An event said that the next frame begins a shot.
     shot_announced: bool,
     frames: u64,
+    /// The user knows that a batch was called off.
+    told_of_call_off: bool,
     /// EOS came: no more frames will carry an error back to upstream.
     ended: bool,
 }
@@ -75,7 +79,28 @@ impl FlowVidFilter {
         stream.flow()?;
         let frame = self.take_frame(buffer)?;
         self.status.lock().frames_in += 1;
-        stream.push_frame(frame)
+        stream.push_frame(frame, |relief| self.tell_of_overload(&stream, &relief))
+    }
+
+    fn tell_of_overload(&self, stream: &Stream, relief: &Relief) {
+        let behind = stream.delay();
+        for frame in &relief.dropped {
+            let mut status = self.status.lock();
+            status.dropped += 1;
+            let passed = status.frames_out;
+            let dropped = status.dropped;
+            drop(status);
+            gst::debug!(CAT, imp = self, "dropped {:?}: the engine is behind", frame.buffer.pts());
+            messages::dropped(&self.obj(), frame, (passed, dropped), &behind);
+        }
+        if relief.call_off && !std::mem::replace(&mut self.upstream.lock().told_of_call_off, true) {
+            gst::element_imp_warning!(
+                self,
+                gst::CoreError::TooLazy,
+                ("the engine is several times slower than this live stream, so frames pass unedited: lower \
+                  processing-size, steps or batch-size, or set overload-policy=drop")
+            );
+        }
     }
 
     /// Copies upstream's buffer and lets go of it.
@@ -90,8 +115,11 @@ impl FlowVidFilter {
         let discont = buffer.flags().intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
         let key_unit_asked = std::mem::take(&mut upstream.shot_announced);
         let (stream_time, running_time) = upstream.times(&buffer);
-        self.measure_rate(&mut upstream, &format, &buffer);
+        let slower = self.measure_rate(&mut upstream, &format, &buffer);
         drop(upstream);
+        if slower {
+            messages::latency(&self.obj());
+        }
         if let Some(time) = stream_time {
             let _ = self.obj().sync_values(time); // fails only where nothing is controlled
         }
@@ -107,24 +135,41 @@ impl FlowVidFilter {
             running_time,
             starts_shot: key_unit_asked || discont,
             key_unit_asked,
+            arrived: self.obj().clock().map(|clock| clock.time()),
+            bypass: false,
         })
     }
 
-    /// Without a rate in the caps the latency is told by the distance of two frames.
-    fn measure_rate(&self, upstream: &mut Upstream, format: &Format, buffer: &gst::BufferRef) {
+    /// Without a rate in the caps the latency is told by the distance of two frames; true if it is news.
+    fn measure_rate(&self, upstream: &mut Upstream, format: &Format, buffer: &gst::BufferRef) -> bool {
         let before = std::mem::replace(&mut upstream.last_pts, buffer.pts());
         if format.info.fps().numer() == 0
             && let (Some(before), Some(now)) = (before, buffer.pts())
         {
-            let distance = now.max(before) - now.min(before);
-            self.set_frame_time(FrameTime::new(format.info.fps(), Some(distance)));
+            return self
+                .stream()
+                .is_some_and(|stream| stream.record_distance(now.max(before) - now.min(before)));
         }
+        false
     }
 
-    fn set_frame_time(&self, time: FrameTime) {
-        if let Some(stream) = self.stream() {
-            stream.set_frame_time(time);
+    /// What is known of upstream's time when caps come.
+    fn learn_timing(&self, format: &Format) {
+        let Some(stream) = self.stream() else { return };
+        stream.set_rate(format.info.fps());
+        let mut query = gst::query::Latency::new();
+        if self.sinkpad.peer_query(&mut query) {
+            stream.set_live(query.result().0);
         }
+        if format.info.fps().numer() == 0 {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "variable frame rate: the latency is told for 25/1 until two frames came"
+            );
+        }
+        // Until now the frame rate, so the latency, was a guess.
+        messages::latency(&self.obj());
     }
 
     fn refuse(&self, text: &str) {
@@ -197,9 +242,7 @@ impl FlowVidFilter {
             }
         };
         self.upstream.lock().format = Some(format.clone());
-        self.set_frame_time(FrameTime::new(format.info.fps(), None));
-        // Until now the frame rate, so the latency, was a guess.
-        messages::latency(&self.obj());
+        self.learn_timing(&format);
         self.push_item(Input::Caps(format), true)
     }
 
@@ -229,7 +272,7 @@ impl FlowVidFilter {
 
     /// A gap of a frame or more ends the batch: motion cannot be followed across it.
     fn gap_boundary(&self, duration: Option<ClockTime>) -> Boundary {
-        let frame = self.stream().map(|stream| stream.delay().frame.of(1));
+        let frame = self.stream().map(|stream| stream.frame_time().of(1));
         match (duration, frame) {
             (Some(gap), Some(frame)) if gap < frame => Boundary::None,
             _ => Boundary::Close,
@@ -318,7 +361,10 @@ impl FlowVidFilter {
         }
         let (live, min, max) = upstream.result();
         let upstream = Latency { live, min, max };
-        let answer = self.stream().map_or(upstream, |stream| latency::reported(upstream, &stream.delay()));
+        let answer = self.stream().map_or(upstream, |stream| {
+            stream.set_live(live);
+            latency::reported(upstream, &stream.delay())
+        });
         gst::debug!(CAT, imp = self, "latency: upstream {upstream:?}, with ours {answer:?}");
         query.set(answer.live, answer.min, answer.max);
         true

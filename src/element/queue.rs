@@ -90,6 +90,18 @@ impl<T: Queued> Queue<T> {
         self.items.iter()
     }
 
+    /// The same, to be changed; a frame must stay a frame.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.items.iter_mut()
+    }
+
+    /// Takes the item at `index` out of the middle.
+    pub fn remove(&mut self, index: usize) -> Option<T> {
+        let item = self.items.remove(index)?;
+        self.frames -= usize::from(item.is_frame());
+        Some(item)
+    }
+
     /// Appends `item`, which was made for `generation`.
     pub fn push(&mut self, item: T, generation: u64) -> Push<T> {
         if !self.open {
@@ -218,6 +230,15 @@ mod tests {
         assert_eq!(queue.push(Frame(7), queue.generation()), Push::Queued);
         assert_eq!(queue.frames(), 1);
         assert_eq!(drained(&mut queue), [Sticky(0), Sticky(3), Frame(7)]);
+    }
+
+    #[test]
+    fn an_item_taken_out_of_the_middle_makes_room() {
+        let mut queue = filled(2, &[Frame(0), Loose(1), Frame(2)]);
+        assert_eq!(queue.remove(2), Some(Frame(2)));
+        assert_eq!((queue.remove(2), queue.frames()), (None, 1));
+        assert_eq!(queue.push(Frame(3), 0), Push::Queued);
+        assert_eq!(drained(&mut queue), [Frame(0), Loose(1), Frame(3)]);
     }
 
     #[test]

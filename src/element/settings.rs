@@ -6,7 +6,7 @@ use glib::{ParamSpec, Value, prelude::*};
 
 use self::spec::choice;
 pub use self::spec::markdown_table;
-use super::enums::{Condition, Dtype, EngineKind, Interpolation, Propagation, nick};
+use super::enums::{Condition, Dtype, EngineKind, Interpolation, OverloadPolicy, Propagation, nick};
 use crate::engine::{ColorCalibration, EditParameters};
 
 mod spec;
@@ -26,6 +26,19 @@ pub struct Settings {
     pub device: String,
     /// Precision.
     pub dtype: Dtype,
+    /// How long a frame may be held, and what then.
+    pub timing: Timing,
+}
+
+/// What a stream keeps to from READY to READY; times in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Where the engine is slower than a live source.
+    pub overload: OverloadPolicy,
+    /// What a batch is said to take; 0: what was measured.
+    pub processing_latency: u64,
+    /// A live stream's partial batch is closed after this; 0: never.
+    pub batch_timeout: u64,
 }
 
 impl Default for Settings {
@@ -37,6 +50,7 @@ impl Default for Settings {
             model: "nano".into(),
             device: "auto".into(),
             dtype: Dtype::default(),
+            timing: Timing::default(),
         }
     }
 }
@@ -52,6 +66,8 @@ pub struct Status {
     pub frames_out: u64,
     /// Frames that passed without the engine.
     pub bypassed: u64,
+    /// Frames of a live stream that were dropped because the engine was behind.
+    pub dropped: u64,
     /// Batches that the engine edited.
     pub batches: u64,
     /// Keyframes among them.
@@ -64,6 +80,7 @@ impl Status {
             .field("in", self.frames_in)
             .field("out", self.frames_out)
             .field("bypassed", self.bypassed)
+            .field("dropped", self.dropped)
             .field("batches", self.batches)
             .field("keyframes", self.keyframes)
             .build()
@@ -101,6 +118,8 @@ pub enum Values {
     },
     /// Any number of 64 bits.
     Long,
+    /// A time in nanoseconds.
+    Time,
     /// A real number.
     Real {
         /// Smallest.
@@ -169,7 +188,7 @@ macro_rules! setting {
 }
 
 /// The table.
-pub static PROPERTIES: [Property; 21] = [
+pub static PROPERTIES: [Property; 24] = [
     setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
         .model =
         text(v)),
@@ -320,6 +339,30 @@ pub static PROPERTIES: [Property; 21] = [
         |s| s.dtype,
         |s, v| s.dtype = get(v)
     ),
+    setting!(
+        Ready,
+        "overload-policy",
+        "What a live stream does while the engine is behind by a batch: wait, drop the oldest waiting frames (with a QOS message each), or let them pass unedited. Files are always waited for",
+        Values::Choice(choice::<OverloadPolicy>),
+        |s| s.timing.overload,
+        |s, v| s.timing.overload = get(v)
+    ),
+    setting!(
+        Ready,
+        "processing-latency",
+        "Time that a batch's processing is said to take in a live pipeline's latency; 0 tells what was measured, and tells the pipeline when it grows",
+        Values::Time,
+        |s| s.timing.processing_latency,
+        |s, v| s.timing.processing_latency = get(v)
+    ),
+    setting!(
+        Ready,
+        "batch-timeout",
+        "A live stream's batch is closed this long after its first frame came, full or not; 0 waits until it is full",
+        Values::Time,
+        |s| s.timing.batch_timeout,
+        |s, v| s.timing.batch_timeout = get(v)
+    ),
     Property {
         name: "active-device",
         blurb: "Where the engine computes; empty while none is open",
@@ -328,7 +371,7 @@ pub static PROPERTIES: [Property; 21] = [
     },
     Property {
         name: "stats",
-        blurb: "Frames in, out and bypassed, batches and keyframes since the element left READY",
+        blurb: "Frames in, out, bypassed and dropped, batches and keyframes since the element left READY",
         values: Values::Structure,
         access: Access::Status(|status| status.structure().to_value()),
     },

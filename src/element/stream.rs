@@ -11,9 +11,12 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
     caps::Format,
+    enums::OverloadPolicy,
     items::{Boundary, Input, InputFrame, Output, first_batch},
-    latency::{FrameTime, ProcessingTime},
+    latency::{FrameTime, FrameTimes, ProcessingTime, Verdict},
+    overload::{self, Load, Relief},
     queue::{Pop, Push, Queue},
+    settings::Timing,
 };
 use crate::engine::CancelToken;
 
@@ -41,13 +44,63 @@ struct State {
     batch_frames: usize,
     drains: u64,
     drained: u64,
+    timing: Timing,
     processing: ProcessingTime,
-    frame_time: FrameTime,
+    frame_times: FrameTimes,
+    /// Upstream does not wait for us.
+    live: bool,
+    /// The engine computes or loads.
+    working: bool,
+    /// The worker waits for room in the output queue.
+    blocked: bool,
+    /// Frames at the input's head that the engine has taken.
+    taken: usize,
+    /// The alarms set so far, and the last one that rang.
+    alarms: u64,
+    rang: u64,
 }
 
 impl State {
     fn open(&self) -> bool {
         !self.stopped && matches!(self.flow, Flow::Running | Flow::Eos)
+    }
+
+    fn load(&self) -> Load {
+        Load {
+            live: self.live,
+            working: self.working,
+            blocked: self.blocked,
+            taken: self.taken,
+            batch_frames: self.batch_frames,
+        }
+    }
+
+    /// Makes room for a frame of a live stream, by the policy.
+    fn relieve(&mut self) -> Relief {
+        let load = self.load();
+        let relief = overload::relieve(&mut self.input, load, self.timing.overload);
+        if relief.call_off {
+            self.cancel_work();
+        }
+        relief
+    }
+
+    fn resize(&mut self) {
+        let batches = overload::batches_queued(self.live, self.timing.overload);
+        self.input.set_capacity(batches * self.batch_frames);
+        self.output.set_capacity(self.batch_frames);
+    }
+
+    /// When the batch that begins with `first` is to be closed.
+    fn deadline(&self, first: &InputFrame) -> Option<ClockTime> {
+        let timeout = ClockTime::from_nseconds(self.timing.batch_timeout);
+        let arrived = first.arrived.filter(|_| self.live && !timeout.is_zero())?;
+        Some(arrived.saturating_add(timeout))
+    }
+
+    /// The worker looks for work.
+    fn rest(&mut self) {
+        (self.working, self.blocked, self.taken) = (false, false, 0);
     }
 
     /// Cancels what the engine works on. Its results will be for a generation that has passed.
@@ -86,7 +139,8 @@ pub struct Stream {
 
 impl Stream {
     /// Open and empty, for batches of `batch_frames`.
-    pub fn new(batch_frames: usize) -> Self {
+    pub fn new(batch_frames: usize, timing: Timing) -> Self {
+        let fixed = ClockTime::from_nseconds(timing.processing_latency);
         let state = State {
             input: Queue::new(2 * batch_frames),
             output: Queue::new(batch_frames),
@@ -97,8 +151,15 @@ impl Stream {
             batch_frames,
             drains: 0,
             drained: 0,
-            processing: ProcessingTime::default(),
-            frame_time: FrameTime::new(gst::Fraction::new(0, 1), None),
+            timing,
+            processing: ProcessingTime::new(Some(fixed).filter(|time| !time.is_zero())),
+            frame_times: FrameTimes::default(),
+            live: false,
+            working: true, // until the worker first asks for work
+            blocked: false,
+            taken: 0,
+            alarms: 0,
+            rang: 0,
         };
         Self { state: Mutex::new(state), changed: Condvar::new(), stop: CancelToken::new() }
     }
@@ -111,15 +172,26 @@ impl Stream {
 
     // Upstream's thread.
 
-    /// Queues a frame, waiting for room.
+    /// Queues a frame, waiting for room; `relieved` hears, without the lock, of what had to be done to make
+    /// room in a live stream.
     ///
     /// # Errors
     /// What upstream is to be told.
-    pub fn push_frame(&self, frame: InputFrame) -> Result<FlowSuccess, FlowError> {
+    pub fn push_frame(
+        &self,
+        frame: InputFrame,
+        mut relieved: impl FnMut(Relief),
+    ) -> Result<FlowSuccess, FlowError> {
         let mut state = self.state.lock();
         let mut item = Input::Frame(frame);
         loop {
             flow_of(&state)?;
+            let relief = state.relieve();
+            if relief.call_off || !relief.dropped.is_empty() {
+                self.changed.notify_all();
+                MutexGuard::unlocked(&mut state, || relieved(relief));
+                continue;
+            }
             let generation = state.input.generation();
             match state.input.push(item, generation) {
                 Push::Queued => break,
@@ -177,9 +249,28 @@ impl Stream {
         });
     }
 
-    /// One frame's duration, for the LATENCY query.
-    pub fn set_frame_time(&self, time: FrameTime) {
-        self.state.lock().frame_time = time;
+    /// The frame rate that caps tell.
+    pub fn set_rate(&self, rate: gst::Fraction) {
+        self.state.lock().frame_times.set_rate(rate);
+    }
+
+    /// Two frames are `distance` apart. True if the pipeline must hear of another latency.
+    pub fn record_distance(&self, distance: ClockTime) -> bool {
+        self.state.lock().frame_times.record(distance)
+    }
+
+    /// One frame's duration, as far as it is known.
+    pub fn frame_time(&self) -> FrameTime {
+        let time = self.state.lock().frame_times.get();
+        time.unwrap_or(FrameTime::new(gst::Fraction::new(0, 1), None))
+    }
+
+    /// Upstream says whether it waits for us.
+    pub fn set_live(&self, live: bool) {
+        self.change(|state| {
+            state.live = live;
+            state.resize();
+        });
     }
 
     // Anyone's.
@@ -233,14 +324,17 @@ impl Stream {
         })
     }
 
-    /// Frames in a batch, frames that can be held in all, one frame's time, a batch's wall time.
+    /// What a LATENCY query is answered from.
     pub fn delay(&self) -> super::latency::Delay {
         let state = self.state.lock();
         super::latency::Delay {
             batch_frames: state.batch_frames as u64,
             capacity: (state.input.capacity() + state.output.capacity()) as u64,
-            frame: state.frame_time,
+            frame: state.frame_times.get(),
             processing: state.processing.reported(),
+            batch_timeout: Some(ClockTime::from_nseconds(state.timing.batch_timeout))
+                .filter(|timeout| !timeout.is_zero()),
+            leaky: state.timing.overload == OverloadPolicy::Drop,
         }
     }
 
@@ -250,6 +344,7 @@ impl Stream {
     /// before it go out on the way.
     pub fn next_work(&self, generation: u64) -> Work {
         let mut state = self.state.lock();
+        state.rest();
         loop {
             if state.stopped {
                 return Work::Stop;
@@ -293,22 +388,50 @@ impl Stream {
     }
 
     /// Waits for `wanted` frames, or for what closes the batch before. The frames stay in the queue; the
-    /// token is raised when they are not wanted any more.
+    /// token is raised when they are not wanted any more. `set_alarm` is to see to it that
+    /// [`ring`](Self::ring) is called with its number at its time, unless what it returns is dropped before.
     ///
     /// # Errors
     /// [`Stale`] if there is nothing to do any more; [`next_work`](Self::next_work) tells why.
-    pub fn collect(&self, generation: u64, wanted: usize) -> Result<(Vec<InputFrame>, CancelToken), Stale> {
+    pub fn collect<A>(
+        &self,
+        generation: u64,
+        wanted: usize,
+        set_alarm: impl Fn(u64, ClockTime) -> A,
+    ) -> Result<(Vec<InputFrame>, CancelToken), Stale> {
+        let mut alarm = None;
         let mut state = self.state.lock();
+        state.rest();
         loop {
             if !current(&state, generation) {
                 return Err(Stale);
             }
-            let (frames, closed) = first_batch(state.input.iter(), wanted);
-            if closed {
-                return Ok((frames.into_iter().cloned().collect(), state.cancel.clone()));
+            let (frames, full) = first_batch(state.input.iter(), wanted);
+            if full || (state.rang == state.alarms && alarm.is_some() && !frames.is_empty()) {
+                let frames: Vec<_> = frames.into_iter().cloned().collect();
+                state.taken = frames.len();
+                state.working = true;
+                return Ok((frames, state.cancel.clone()));
             }
-            self.changed.wait(&mut state);
+            let deadline = frames.first().and_then(|first| state.deadline(first));
+            if let (Some(deadline), None) = (deadline, &alarm) {
+                state.alarms += 1;
+                let number = state.alarms;
+                alarm = Some(MutexGuard::unlocked(&mut state, || set_alarm(number, deadline)));
+            } else {
+                self.changed.wait(&mut state);
+            }
         }
+    }
+
+    /// The alarm of that number is due.
+    pub fn ring(&self, number: u64) {
+        self.change(|state| state.rang = state.rang.max(number));
+    }
+
+    /// The engine is about to do what takes long.
+    pub fn begin_work(&self) {
+        self.state.lock().working = true;
     }
 
     /// Makes room for batches of `frames`. True if the pipeline must hear of a greater latency.
@@ -317,8 +440,7 @@ impl Stream {
             let grew = frames > state.batch_frames;
             if grew {
                 state.batch_frames = frames;
-                state.input.set_capacity(2 * frames);
-                state.output.set_capacity(frames);
+                state.resize();
             }
             grew
         })
@@ -365,12 +487,14 @@ impl Stream {
         before: Option<gst::Event>,
     ) -> Result<(), Stale> {
         let mut state = self.state.lock();
+        state.working = false;
         loop {
             if !current(&state, generation) {
                 return Err(Stale);
             }
             self.forward_events(&mut state);
-            if state.output.frames() < state.output.capacity() {
+            state.blocked = state.output.frames() >= state.output.capacity();
+            if !state.blocked {
                 break;
             }
             self.changed.wait(&mut state);
@@ -379,15 +503,16 @@ impl Stream {
             state.output.push(Output::Event(event), generation);
         }
         advance(&mut state, Output::Buffer(buffer));
+        state.taken = state.taken.saturating_sub(1);
         self.changed.notify_all();
         Ok(())
     }
 
-    /// A batch took `wall`. True if the pipeline must hear of a greater latency.
-    pub fn record_processing(&self, wall: ClockTime) -> bool {
+    /// A live stream's batch took `time`; in another nobody waits for it.
+    pub fn record_processing(&self, time: ClockTime) -> Verdict {
+        let frame = self.frame_time().of(1);
         let mut state = self.state.lock();
-        let frame = state.frame_time.of(1);
-        state.processing.record(wall, frame)
+        if state.live { state.processing.record(time, frame) } else { Verdict::Fine }
     }
 
     /// The worker has ended, for whatever reason: nobody may wait for it.

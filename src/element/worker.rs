@@ -3,16 +3,18 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use gst::{ClockTime, FlowError, ProgressType, prelude::*, subclass::prelude::*};
 
 use super::{
     CAT, FlowVidFilter,
+    alarm::Alarm,
     caps::{self, Format},
     frames::Converter,
     items::InputFrame,
+    latency::{Stopwatch, Verdict},
     messages::{self, BatchReport},
     settings::Settings,
     stream::{Stale, Stream, Work},
@@ -120,6 +122,7 @@ impl Worker {
             return Ok(());
         }
         let Some(element) = self.element.upgrade() else { return Err(Leave::Stale) };
+        self.stream.begin_work();
         let loaded = element.imp().has_loaded(&self.request);
         if !loaded {
             self.progress(ProgressType::Start, "loading the model");
@@ -207,12 +210,17 @@ impl Worker {
 
     fn frame(&mut self, first: InputFrame) -> Result<(), Leave> {
         self.keep_negotiated(&first.format)?;
-        if first.settings.uses_engine() { self.batch(&first.settings) } else { self.bypass(first) }
+        if first.settings.uses_engine() && !first.bypass {
+            self.batch(&first.settings)
+        } else {
+            self.bypass(first)
+        }
     }
 
     /// The frame at the head passes unchanged.
     fn bypass(&mut self, frame: InputFrame) -> Result<(), Leave> {
-        if frame.settings.enabled && !std::mem::replace(&mut self.told_of_nothing_to_do, true) {
+        let nothing_to_do = frame.settings.enabled && !frame.settings.uses_engine();
+        if nothing_to_do && !std::mem::replace(&mut self.told_of_nothing_to_do, true) {
             self.warn("nothing is asked for, so frames pass unchanged: set prompt or edited-frame");
         }
         if let Some(engine) = &mut self.engine {
@@ -231,8 +239,9 @@ impl Worker {
         if self.stream.make_room(wanted) {
             self.post_latency();
         }
-        let (frames, cancel) = self.stream.collect(self.generation, wanted)?;
-        let begun = Instant::now();
+        let (frames, cancel) =
+            self.stream.collect(self.generation, wanted, |number, time| self.set_alarm(number, time))?;
+        let watch = Stopwatch::start(self.clock());
         let pictures = self.pictures(&frames)?;
         let edited = match self
             .engine_guarded(|engine| engine.process(pictures, &settings.parameters, &cancel))
@@ -245,11 +254,32 @@ impl Worker {
             Err(EngineError::Cancelled) if cancel.is_cancelled() => return Err(Leave::Stale),
             Err(error) => return Err(self.report(&error)),
         };
-        self.tell(&frames, &edited, begun.elapsed());
+        self.tell(&frames, &edited, watch.wall());
+        self.record_processing(watch.elapsed());
         for (frame, edited) in frames.into_iter().zip(&edited.frames) {
             self.send(frame, edited)?;
         }
         Ok(())
+    }
+
+    fn clock(&self) -> Option<gst::Clock> {
+        self.element.upgrade()?.clock()
+    }
+
+    fn set_alarm(&self, number: u64, time: ClockTime) -> Alarm {
+        let stream = self.stream.clone();
+        Alarm::set(self.clock(), time, move || stream.ring(number))
+    }
+
+    fn record_processing(&self, time: ClockTime) {
+        match self.stream.record_processing(time) {
+            Verdict::Fine => {}
+            Verdict::Grew => self.post_latency(),
+            Verdict::OverFixed(time) => self.warn(&format!(
+                "a batch takes {time}, longer than processing-latency: live frames come too late; raise it, or set \
+                 0 to have it measured"
+            )),
+        }
     }
 
     fn pictures(&mut self, frames: &[InputFrame]) -> Result<Vec<Frame>, Leave> {
@@ -307,7 +337,7 @@ impl Worker {
             index: self.batches,
             span: (pts(frames.first()), pts(frames.last())),
             frames: (frames.len(), keyframes),
-            duration: self.stream.delay().frame.of(frames.len() as u64),
+            duration: self.stream.frame_time().of(frames.len() as u64),
             wall,
             timings: &edited.timings,
         };
@@ -320,10 +350,6 @@ impl Worker {
         });
         for warning in &edited.warnings {
             self.warn(warning);
-        }
-        let wall = ClockTime::from_nseconds(wall.as_nanos() as u64);
-        if self.stream.record_processing(wall) {
-            self.post_latency();
         }
     }
 

@@ -46,8 +46,9 @@ fn not_live_adds_nothing() {
 
 #[test]
 fn the_query_works_before_caps() {
-    let (live, _, _) = latency(true, None);
-    assert!(live);
+    // Upstream's own, for nothing is known yet.
+    let (live, min, _) = latency(true, None);
+    assert_eq!((live, min), (true, ClockTime::from_mseconds(10)));
 }
 
 #[test]
@@ -93,4 +94,17 @@ fn a_variable_rate_is_measured() {
     let mut query = gst::query::Latency::new();
     assert!(element.static_pad("src").unwrap().query(&mut query));
     assert_eq!(query.result().1, ClockTime::from_mseconds(500));
+}
+
+#[test]
+fn a_fixed_processing_time_is_told() {
+    let element = filter(3, 2);
+    element.set_property("processing-latency", 123_456_789u64);
+    let mut harness = harness(&element);
+    harness.set_live(true);
+    harness.set_src_caps(info(VideoFormat::I420, 16, 16, (30000, 1001)).to_caps().unwrap());
+    harness.play();
+    let mut query = gst::query::Latency::new();
+    assert!(element.static_pad("src").unwrap().query(&mut query));
+    assert_eq!(query.result().1.nseconds(), 166_833_334 + 123_456_789);
 }

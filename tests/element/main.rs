@@ -14,6 +14,7 @@ mod inspect;
 mod latency;
 mod launch;
 mod negotiation;
+mod overload;
 mod properties;
 mod rig;
 mod states;

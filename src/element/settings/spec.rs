@@ -70,7 +70,7 @@ impl Property {
                 .blurb(blurb)
                 .flags(flags)
                 .build(),
-            Values::Long => glib::ParamSpecUInt64::builder(name)
+            Values::Long | Values::Time => glib::ParamSpecUInt64::builder(name)
                 .default_value(get(&default))
                 .blurb(blurb)
                 .flags(flags)
@@ -96,6 +96,7 @@ impl Property {
             Values::Switch => "true, false".into(),
             Values::Whole { min, max, unit } => format!("{min} to {max} {unit}"),
             Values::Long => "0 to 2^64 - 1".into(),
+            Values::Time => "0 to 2^64 - 1 ns".into(),
             Values::Real { min, max } => format!("{min} to {max}"),
             Values::Choice(_) => choices(&self.default()).join(", "),
             Values::Structure => "structure".into(),
@@ -109,7 +110,7 @@ impl Property {
             Values::Text | Values::Path => text(&value),
             Values::Switch => get::<bool>(&value).to_string(),
             Values::Whole { .. } => get::<u32>(&value).to_string(),
-            Values::Long => get::<u64>(&value).to_string(),
+            Values::Long | Values::Time => get::<u64>(&value).to_string(),
             Values::Real { .. } => get::<f64>(&value).to_string(),
             Values::Choice(_) => chosen(&value),
             Values::Structure => String::new(),
