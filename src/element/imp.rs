@@ -39,8 +39,9 @@
 //! ## Behind a tee
 //!
 //! A branch beside the element must be able to hold as many frames as the element does. A queue with its default
-//! limits cannot: it fills, the tee waits for it, the batch never does, and the pipeline stands still without an
-//! error. Such a branch needs a queue without limits.
+//! limits cannot: it fills, the tee waits for it, the batch never does, and the pipeline stands still. The element
+//! warns of it after `stall-timeout` and names the full queue. Such a branch needs a queue without limits. Where the
+//! branch has no queue at all, the stall looks like a slow source, and no warning comes.
 //!
 //! |[
 //! gst-launch-1.0 videotestsrc num-buffers=150 ! tee name=split ! queue max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! compositor name=both sink_1::xpos=320 ! videoconvert ! autovideosink split. ! flowvidfilter prompt="ink drawing" ! both.

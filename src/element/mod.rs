@@ -20,6 +20,7 @@ mod pads;
 mod queue;
 pub mod settings;
 mod stream;
+mod watchdog;
 mod worker;
 
 /// The element's log.

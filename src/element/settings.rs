@@ -31,7 +31,7 @@ pub struct Settings {
 }
 
 /// What a stream keeps to from READY to READY; times in nanoseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// Where the engine is slower than a live source.
     pub overload: OverloadPolicy,
@@ -39,6 +39,19 @@ pub struct Timing {
     pub processing_latency: u64,
     /// A live stream's partial batch is closed after this; 0: never.
     pub batch_timeout: u64,
+    /// A file's partial batch that gets no frame for this long is looked into; 0: never.
+    pub stall_timeout: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            overload: OverloadPolicy::default(),
+            processing_latency: 0,
+            batch_timeout: 0,
+            stall_timeout: 5_000_000_000,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -188,7 +201,7 @@ macro_rules! setting {
 }
 
 /// The table.
-pub static PROPERTIES: [Property; 24] = [
+pub static PROPERTIES: [Property; 25] = [
     setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
         .model =
         text(v)),
@@ -362,6 +375,14 @@ pub static PROPERTIES: [Property; 24] = [
         Values::Time,
         |s| s.timing.batch_timeout,
         |s, v| s.timing.batch_timeout = get(v)
+    ),
+    setting!(
+        Ready,
+        "stall-timeout",
+        "Warn when a batch gets no frame for this long because a branch beside the element is full; 0 never looks",
+        Values::Time,
+        |s| s.timing.stall_timeout,
+        |s, v| s.timing.stall_timeout = get(v)
     ),
     Property {
         name: "active-device",

@@ -4,7 +4,7 @@
 //! one, with the events between them. So at any moment each event is in exactly one queue, and a flush
 //! finds the sticky ones, whatever the worker is doing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use gst::{ClockTime, FlowError, FlowSuccess};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -53,6 +53,8 @@ struct State {
     working: bool,
     /// The worker waits for room in the output queue.
     blocked: bool,
+    /// The source pad's thread is busy with what it took last.
+    pushing: bool,
     /// Frames at the input's head that the engine has taken.
     taken: usize,
     /// The alarms set so far, and the last one that rang.
@@ -89,6 +91,12 @@ impl State {
         let batches = overload::batches_queued(self.live, self.timing.overload);
         self.input.set_capacity(batches * self.batch_frames);
         self.output.set_capacity(self.batch_frames);
+    }
+
+    /// How long a file's batch may get no frame before somebody looks why.
+    fn patience(&self) -> Option<Duration> {
+        let timeout = Duration::from_nanos(self.timing.stall_timeout);
+        Some(timeout).filter(|timeout| !self.live && !timeout.is_zero())
     }
 
     /// When the batch that begins with `first` is to be closed.
@@ -157,6 +165,7 @@ impl Stream {
             live: false,
             working: true, // until the worker first asks for work
             blocked: false,
+            pushing: false,
             taken: 0,
             alarms: 0,
             rang: 0,
@@ -390,6 +399,8 @@ impl Stream {
     /// Waits for `wanted` frames, or for what closes the batch before. The frames stay in the queue; the
     /// token is raised when they are not wanted any more. `set_alarm` is to see to it that
     /// [`ring`](Self::ring) is called with its number at its time, unless what it returns is dropped before.
+    /// `explain` is asked when nothing has moved for long, neither in nor out; after it has told the user
+    /// (true) it is not asked again before a frame comes.
     ///
     /// # Errors
     /// [`Stale`] if there is nothing to do any more; [`next_work`](Self::next_work) tells why.
@@ -398,8 +409,10 @@ impl Stream {
         generation: u64,
         wanted: usize,
         set_alarm: impl Fn(u64, ClockTime) -> A,
+        explain: impl Fn() -> bool,
     ) -> Result<(Vec<InputFrame>, CancelToken), Stale> {
         let mut alarm = None;
+        let mut explained_with = None;
         let mut state = self.state.lock();
         state.rest();
         loop {
@@ -418,8 +431,27 @@ impl Stream {
                 state.alarms += 1;
                 let number = state.alarms;
                 alarm = Some(MutexGuard::unlocked(&mut state, || set_alarm(number, deadline)));
-            } else {
-                self.changed.wait(&mut state);
+                continue;
+            }
+            let held = state.input.frames();
+            if self.wait_is_stall(&mut state, explained_with == Some(held))
+                && MutexGuard::unlocked(&mut state, &explain)
+            {
+                explained_with = Some(held);
+            }
+        }
+    }
+
+    /// Waits for a change; true where none came for long though downstream is ready.
+    fn wait_is_stall(&self, state: &mut MutexGuard<State>, explained: bool) -> bool {
+        match state.patience().filter(|_| !explained) {
+            Some(patience) => {
+                let quiet = self.changed.wait_for(state, patience).timed_out();
+                quiet && !state.pushing && state.output.front().is_none()
+            }
+            None => {
+                self.changed.wait(state);
+                false
             }
         }
     }
@@ -530,12 +562,14 @@ impl Stream {
     /// Waits for what goes out next; `None`: the thread is to pause.
     pub fn next_output(&self) -> Option<Output> {
         let mut state = self.state.lock();
+        state.pushing = false;
         loop {
             if !state.open() {
                 return None;
             }
             match state.output.pop() {
                 Pop::Item(item) => {
+                    state.pushing = true;
                     self.changed.notify_all();
                     return Some(item);
                 }

@@ -18,6 +18,7 @@ use super::{
     messages::{self, BatchReport},
     settings::Settings,
     stream::{Stale, Stream, Work},
+    watchdog,
 };
 use crate::engine::{
     self, EditedBatch, EditedFrame, Engine, EngineError, Frame, ModelRequest, Picture, Samples,
@@ -239,8 +240,12 @@ impl Worker {
         if self.stream.make_room(wanted) {
             self.post_latency();
         }
-        let (frames, cancel) =
-            self.stream.collect(self.generation, wanted, |number, time| self.set_alarm(number, time))?;
+        let (frames, cancel) = self.stream.collect(
+            self.generation,
+            wanted,
+            |number, time| self.set_alarm(number, time),
+            || self.explain_stall(),
+        )?;
         let watch = Stopwatch::start(self.clock());
         let pictures = self.pictures(&frames)?;
         let edited = match self
@@ -269,6 +274,30 @@ impl Worker {
     fn set_alarm(&self, number: u64, time: ClockTime) -> Alarm {
         let stream = self.stream.clone();
         Alarm::set(self.clock(), time, move || stream.ring(number))
+    }
+
+    /// No frame comes; whether that is a full branch beside ours, which the user then is told of.
+    fn explain_stall(&self) -> bool {
+        let Some(element) = self.element.upgrade() else { return false };
+        if !watchdog::is_flowing(element.upcast_ref()) {
+            gst::debug!(CAT, obj = element, "no frame comes: the pipeline is paused");
+            return false;
+        }
+        let full = watchdog::full_siblings(&element.imp().sinkpad);
+        if full.is_empty() {
+            gst::debug!(CAT, obj = element, "no frame comes, and no branch beside this one is full");
+            return false;
+        }
+        let frames = element.imp().settings.lock().batch_frames();
+        let queues = full.join(", ");
+        gst::element_warning!(
+            element,
+            gst::StreamError::Failed,
+            ("the pipeline stands still: {queues} is full before flowvidfilter has the {frames} frames of a batch. \
+              Set max-size-buffers=0 max-size-bytes=0 max-size-time=0 on {queues}, or lower batch-size or \
+              keyframe-interval")
+        );
+        true
     }
 
     fn record_processing(&self, time: ClockTime) {

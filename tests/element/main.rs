@@ -17,4 +17,5 @@ mod negotiation;
 mod overload;
 mod properties;
 mod rig;
+mod stall;
 mod states;
