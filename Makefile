@@ -1,7 +1,7 @@
 # Every target does the set-up that it needs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutants doctor bench train install clean-deps
+.PHONY: help setup demo test check mutants valgrind doctor bench train install clean-deps
 
 # Tests without torch have a build folder of their own, so that the two feature sets do not undo each other's work.
 NO_TORCH := --no-default-features --features element
@@ -32,12 +32,17 @@ check: ## Check format, spelling, lints and licences, and run the tests that nee
 	@scripts/optional_tool.sh shellcheck -a $(SCRIPTS)
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 	CARGO_TARGET_DIR=$(NO_TORCH_TARGET) cargo clippy --locked --quiet --all-targets $(NO_TORCH) -- -D warnings
-	@scripts/optional_tool.sh cargo-deny check
+	@scripts/optional_tool.sh cargo-deny --log-level error check licenses bans sources
+	@scripts/advisories.sh
 	CARGO_TARGET_DIR=$(NO_TORCH_TARGET) G_DEBUG=fatal_warnings $(TESTS) --locked $(NO_TORCH)
 
 mutants: ## Break each promise on a copy and demand that its tests see it (ONLY=05 picks)
 	@scripts/setup.sh build
 	@scripts/mutants.sh
+
+valgrind: ## Run the identity element under valgrind; fails on errors and leaks of the plugin
+	@scripts/setup.sh build
+	@scripts/valgrind.sh
 
 doctor: ## Tell what is found and what is missing, each with its cure
 	@scripts/doctor.sh

@@ -26,7 +26,7 @@ install_checkers() {
     local key
     key=$(checksum "$root/scripts/requirements/checkers.txt")
     is_done checkers "$key" && [ -x "$venv/bin/typos" ] && return
-    logged checkers "Fetching the checkers of spelling and scripts (12 MB, a few seconds)" \
+    logged checkers "Fetching the checkers of spelling, scripts and licences (17 MB, a few seconds)" \
         pinned_pip install checkers.txt || return 0
     mark_done checkers "$key"
 }

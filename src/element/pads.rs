@@ -75,6 +75,7 @@ impl FlowVidFilter {
     // Upstream's thread.
 
     fn chain(&self, buffer: gst::Buffer) -> Result<FlowSuccess, FlowError> {
+        gst::log!(CAT, obj = self.sinkpad, "{buffer:?}");
         let stream = self.stream().ok_or(FlowError::Flushing)?;
         stream.flow()?;
         let frame = self.take_frame(buffer)?;
@@ -411,6 +412,7 @@ impl FlowVidFilter {
     }
 
     fn push_buffer(&self, buffer: gst::Buffer) {
+        gst::log!(CAT, obj = self.srcpad, "{buffer:?}");
         let pts = buffer.pts();
         match self.srcpad.push(buffer) {
             Ok(_) => {
