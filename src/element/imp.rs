@@ -90,6 +90,7 @@ pub struct FlowVidFilter {
     pub(super) script: Mutex<IdentityScript>,
     pub(super) upstream: Mutex<Upstream>,
     pub(super) position: Mutex<super::pads::Position>,
+    pub(super) downstream: Mutex<super::allocation::Downstream>,
     running: Mutex<Option<Running>>,
     /// Until NULL or another request, so that a new start loads nothing.
     loaded: Mutex<Option<(ModelRequest, Loaded)>>,
@@ -119,6 +120,7 @@ impl ObjectSubclass for FlowVidFilter {
             script: Mutex::default(),
             upstream: Mutex::default(),
             position: Mutex::default(),
+            downstream: Mutex::default(),
             running: Mutex::default(),
             loaded: Mutex::default(),
         }

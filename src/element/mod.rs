@@ -8,6 +8,7 @@ use gst::subclass::prelude::*;
 use crate::engine::IdentityScript;
 
 mod alarm;
+mod allocation;
 mod caps;
 mod enums;
 mod frames;

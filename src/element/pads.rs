@@ -6,7 +6,7 @@ use gst::{ClockTime, FlowError, FlowSuccess, prelude::*, subclass::prelude::*};
 use gst_video::prelude::*;
 
 use super::{
-    CAT,
+    CAT, allocation,
     caps::{self, Format},
     frames,
     imp::FlowVidFilter,
@@ -285,6 +285,7 @@ impl FlowVidFilter {
         if let Some(stream) = self.stream() {
             stream.flush_start();
         }
+        self.flush_pool(true);
         let _ = self.srcpad.pause_task(); // there is none before activation
         pushed
     }
@@ -295,6 +296,7 @@ impl FlowVidFilter {
         drop(self.srcpad.stream_lock());
         self.upstream.lock().forget();
         *self.position.lock() = Position::default();
+        self.flush_pool(false);
         if let Some(stream) = self.stream() {
             stream.flush_stop();
             self.start_task();
@@ -314,8 +316,7 @@ impl FlowVidFilter {
                 true
             }
             gst::QueryViewMut::Allocation(allocation) => {
-                // Frames are copied at once, so any strides will do and no pool need be large.
-                allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
+                allocation::propose(allocation);
                 true
             }
             _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
@@ -326,10 +327,11 @@ impl FlowVidFilter {
 
     fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         gst::debug!(CAT, obj = pad, "{event:?}");
-        if event.type_() == gst::EventType::Reconfigure
-            && self.stream().is_some_and(|stream| stream.relinked())
-        {
-            self.start_task();
+        if event.type_() == gst::EventType::Reconfigure {
+            self.ask_downstream_again();
+            if self.stream().is_some_and(|stream| stream.relinked()) {
+                self.start_task();
+            }
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
@@ -380,6 +382,8 @@ impl FlowVidFilter {
             if let Some(stream) = self.stream() {
                 stream.flush_start();
             }
+            self.ask_downstream_again();
+            self.leave_pool();
             pad.stop_task().map_err(|_| gst::loggable_error!(CAT, "the task cannot be stopped"))?;
         }
         Ok(())
@@ -414,7 +418,7 @@ impl FlowVidFilter {
     fn push_buffer(&self, buffer: gst::Buffer) {
         gst::log!(CAT, obj = self.srcpad, "{buffer:?}");
         let pts = buffer.pts();
-        match self.srcpad.push(buffer) {
+        match self.in_downstreams_memory(buffer).and_then(|buffer| self.srcpad.push(buffer)) {
             Ok(_) => {
                 self.position.lock().pts = pts;
                 self.status.lock().frames_out += 1;
@@ -429,7 +433,11 @@ impl FlowVidFilter {
         {
             *self.position.lock() = Position { segment: segment.clone(), pts: None };
         }
+        let caps = event.type_() == gst::EventType::Caps;
         self.srcpad.push_event(event);
+        if caps {
+            self.ask_downstream_again();
+        }
     }
 
     fn push_failed(&self, error: FlowError) {

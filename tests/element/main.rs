@@ -1,5 +1,6 @@
 //! The element's promises, one file each. The engine is `identity`, so no test needs weights or time.
 
+mod allocation;
 mod bytes;
 mod caps_change;
 mod docs;
