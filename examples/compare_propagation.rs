@@ -1,9 +1,12 @@
-//! Diffusion's honest place against `propagation=warp`: how steadily each carries an edit along the source's
-//! motion, on a folder of pictures.
+//! Diffusion's honest place: how well `propagation=diffusion` and `propagation=warp` carry an edit through a
+//! folder of pictures without a cut, beside the source itself and the look computed for each frame alone.
 //!
 //! ```sh
 //! make bench
+//! cargo run --release --example compare_propagation -- FOLDER --prompt "a pencil sketch" --picture "an oil painting"
 //! ```
+
+mod metrics;
 
 use std::{
     fs,
@@ -14,101 +17,130 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use gstflowvid::{
-    conditions::{
-        filters::{luma, scharr},
-        flow::FlowEstimator,
-        gmflow::GmFlow,
-        occlusion::{Thresholds, confidence},
-        warp::{Border, Sampling, warp},
-    },
+    conditions::{flow::FlowEstimator, gmflow::GmFlow},
+    editors::looks::Looks,
     engine::{CancelToken, EditParameters, Frame, ModelRequest, Picture, Propagation, Samples, open},
     torch::Placement,
     weights::{ModelFolder, load, search_path},
 };
+use image::RgbImage;
+use metrics::{Measures, Motion};
 use tch::{Kind, Tensor};
 
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of pictures of one size; the first two batches are used
+    /// Folder of pictures of one size, one shot
     frames: PathBuf,
-    /// What the video should look like
-    #[arg(long, default_value = "a pencil sketch")]
-    prompt: String,
+    /// What the video should look like; may be given several times
+    #[arg(long)]
+    prompt: Vec<String>,
+    /// The same, but only the first frame is edited so, and given as `edited-frame`: a picture that nobody
+    /// can compute again
+    #[arg(long)]
+    picture: Vec<String>,
+    /// Number of the first picture
+    #[arg(long, default_value_t = 0)]
+    from: usize,
     /// Pictures compared
     #[arg(long, default_value_t = 81)]
     count: usize,
+    /// Also writes every video's frames into this folder
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
-/// Pixels seen with more confidence than this are compared.
-const SEEN: f64 = 0.9;
-const DISTANCES: [usize; 2] = [1, 16];
+/// The clip, and what is known of it before anything is edited.
+struct Clip {
+    frames: Vec<Frame>,
+    sources: Vec<Tensor>,
+    motion: Motion,
+    looks: Looks,
+    out: Option<PathBuf>,
+}
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let frames = frames(&arguments.frames, arguments.count)?;
-    let sources: Vec<Tensor> = frames.iter().map(|frame| image(&frame.picture)).collect();
-    let folder = ModelFolder::find("nano", &search_path(None))?;
-    let gmflow = load(&folder.component("flow")?, Placement::cpu(), GmFlow::new)?;
-    let (flow, _no_grad) = (FlowEstimator::new(gmflow), tch::no_grad_guard());
+    let _no_grad = tch::no_grad_guard();
+    let clip = Clip::open(&arguments)?;
     println!(
-        "\"{}\", {} frames: mean absolute difference (0-255) along the source's motion,",
-        arguments.prompt,
-        frames.len()
+        "{} frames; errors in 0..255 along the source's motion, on pixels that both frames show;",
+        clip.frames.len()
     );
-    println!("on pixels that both frames show; edges: mean gradient, which blur would lower\n");
-    println!("| | 1 frame apart | 16 frames apart | edges |\n|---|---|---|---|");
-    print_row("source", &flow, &sources, &sources);
-    for (name, propagation) in [("warp", Propagation::Warp), ("diffusion", Propagation::Diffusion)] {
-        let edited = edit(&frames, &arguments.prompt, propagation)?;
-        print_row(name, &flow, &sources, &edited);
+    println!("sharpness and edit over those of the look computed for each frame alone.\n");
+    println!("| edit | video | 1 apart | 16 apart | flicker | sharpness re-drawn | held | seam | edit |");
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let none_asked = arguments.prompt.is_empty() && arguments.picture.is_empty();
+    let usual = none_asked.then(|| "a pencil sketch".to_owned());
+    for prompt in arguments.prompt.iter().chain(&usual) {
+        clip.compare(prompt, &EditParameters { prompt: prompt.clone(), ..Default::default() })?;
+    }
+    for look in &arguments.picture {
+        let file = std::env::temp_dir().join(format!("compare_propagation-{}.png", std::process::id()));
+        to_image(&clip.look_per_frame(look)[0]).save(&file)?;
+        let parameters = EditParameters { edited_frame: Some(file.clone()), ..Default::default() };
+        let compared = clip.compare(&format!("picture: {look}"), &parameters);
+        fs::remove_file(&file)?;
+        compared?;
     }
     Ok(())
 }
 
-fn print_row(name: &str, flow: &FlowEstimator, sources: &[Tensor], pictures: &[Tensor]) {
-    let [near, far] = DISTANCES.map(|distance| warp_error(flow, sources, pictures, distance));
-    let edges = pictures.iter().map(gradient).sum::<f64>() / pictures.len() as f64;
-    println!("| {name} | {near:.2} | {far:.2} | {edges:.2} |");
+impl Clip {
+    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let frames = frames(&arguments.frames, arguments.from, arguments.count)?;
+        let sources: Vec<Tensor> = frames.iter().map(|frame| image(&frame.picture)).collect();
+        let folder = ModelFolder::find("nano", &search_path(None))?;
+        let flow = FlowEstimator::new(load(&folder.component("flow")?, Placement::cpu(), GmFlow::new)?);
+        let motion = Motion::estimate(&flow, &sources);
+        let looks = Looks::load(&folder, Placement::cpu())?;
+        Ok(Self { frames, sources, motion, looks, out: arguments.out.clone() })
+    }
+
+    /// One row a video.
+    fn compare(&self, name: &str, parameters: &EditParameters) -> anyhow::Result<()> {
+        let truth = self.look_per_frame(name.trim_start_matches("picture: "));
+        self.print_row(name, "source", &self.sources, &truth)?;
+        self.print_row(name, "look per frame", &truth, &truth)?;
+        for (video, propagation) in [("warp", Propagation::Warp), ("diffusion", Propagation::Diffusion)] {
+            let parameters = EditParameters { propagation, ..parameters.clone() };
+            self.print_row(name, video, &edit(&self.frames, &parameters)?, &truth)?;
+        }
+        Ok(())
+    }
+
+    fn look_per_frame(&self, prompt: &str) -> Vec<Tensor> {
+        let look = self.looks.understand(prompt, "").look;
+        self.sources.iter().map(|source| self.looks.apply(&look, source, 1.0, None)).collect()
+    }
+
+    fn print_row(&self, edit: &str, name: &str, video: &[Tensor], truth: &[Tensor]) -> anyhow::Result<()> {
+        let found = Measures::of(&self.motion, &self.sources, video, truth);
+        let cell = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
+        let cells = [found.near, found.far, found.flicker, found.redrawn, found.held, found.seam, found.edit];
+        println!("| {edit} | {name} | {} |", cells.map(cell).join(" | "));
+        let Some(out) = &self.out else { return Ok(()) };
+        let folder = out.join(format!("{edit} {name}").replace([':', ' '], "_"));
+        fs::create_dir_all(&folder)?;
+        for (number, frame) in video.iter().enumerate() {
+            to_image(frame).save(folder.join(format!("{number:04}.png")))?;
+        }
+        Ok(())
+    }
 }
 
-/// Every few frames, against the frame `distance` before.
-fn warp_error(flow: &FlowEstimator, sources: &[Tensor], pictures: &[Tensor], distance: usize) -> f64 {
-    let step = distance.div_ceil(4).max(1) * 2;
-    let pairs = (distance..pictures.len()).step_by(step);
-    let errors: Vec<f64> = pairs
-        .map(|index| {
-            let (now, then) = (&sources[index], &sources[index - distance]);
-            let pair = if distance == 1 { flow.near(now, then) } else { flow.far(now, then) };
-            let seen = confidence(&pair.to, &pair.from, now, then, &Thresholds::default()).gt(SEEN);
-            let carried = warp(&pictures[index - distance], &pair.to, Sampling::Bilinear, Border::Replicate);
-            let error =
-                (&pictures[index] - carried).abs().mean_dim([1].as_slice(), true, Kind::Float) * 255.0;
-            let total = seen.to_kind(Kind::Float).sum(Kind::Float).clamp_min(1.0);
-            ((error * seen.to_kind(Kind::Float)).sum(Kind::Float) / total).double_value(&[])
-        })
-        .collect();
-    errors.iter().sum::<f64>() / errors.len().max(1) as f64
-}
-
-fn gradient(picture: &Tensor) -> f64 {
-    let (x, y) = scharr(&luma(picture));
-    x.hypot(&y).mean(Kind::Float).double_value(&[]) * 255.0
-}
-
-fn edit(frames: &[Frame], prompt: &str, propagation: Propagation) -> anyhow::Result<Vec<Tensor>> {
+fn edit(frames: &[Frame], parameters: &EditParameters) -> anyhow::Result<Vec<Tensor>> {
     let request = ModelRequest::FlowVid {
         model: "nano".into(),
         device: "auto".into(),
         dtype: "auto".into(),
         plugin_folder: None,
     };
-    let parameters = EditParameters { prompt: prompt.into(), propagation, ..Default::default() };
     let cancel = CancelToken::new();
     let mut engine = open(&request, &cancel)?;
     let mut edited = Vec::with_capacity(frames.len());
     while edited.len() < frames.len() {
-        let end = frames.len().min(edited.len() + engine.batch_frames(&parameters));
-        let batch = engine.process(frames[edited.len()..end].to_vec(), &parameters, &cancel)?;
+        let end = frames.len().min(edited.len() + engine.batch_frames(parameters));
+        let batch = engine.process(frames[edited.len()..end].to_vec(), parameters, &cancel)?;
         edited.extend(batch.frames.iter().filter_map(|frame| frame.picture.as_ref()).map(image));
     }
     Ok(edited)
@@ -121,7 +153,14 @@ fn image(picture: &Picture) -> Tensor {
     rows.permute([2, 0, 1]).unsqueeze(0).to_kind(Kind::Float).contiguous() / 255.0
 }
 
-fn frames(folder: &Path, count: usize) -> anyhow::Result<Vec<Frame>> {
+fn to_image(picture: &Tensor) -> RgbImage {
+    let [.., height, width] = picture.size()[..] else { unreachable!("a picture is 4-dimensional") };
+    let rows = (picture.clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8).permute([0, 2, 3, 1]);
+    let samples = Vec::<u8>::try_from(rows.contiguous().flatten(0, -1)).expect("bytes");
+    RgbImage::from_raw(width as u32, height as u32, samples).expect("as many samples as pixels")
+}
+
+fn frames(folder: &Path, from: usize, count: usize) -> anyhow::Result<Vec<Frame>> {
     let mut files =
         fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
     files.sort();
@@ -132,5 +171,5 @@ fn frames(folder: &Path, count: usize) -> anyhow::Result<Vec<Frame>> {
         let picture = Arc::new(Picture { width, height, samples: Samples::U8(image.into_raw()) });
         Ok(Frame { picture, stream_time: index as u64 * 40_000_000, starts_shot: false })
     };
-    files.into_iter().take(count).enumerate().map(frame).collect()
+    files.into_iter().skip(from).take(count).enumerate().map(frame).collect()
 }
