@@ -1,10 +1,12 @@
 //! Code values to RGB and back, rounded once.
 //!
-//! GStreamer's own converter changes formats exactly, but its matrix does not give back what went in: a
-//! limited-range grey ramp comes out up to 3 of 255 code values darker. Edited frames are the sources of
-//! later ones, so such a loss would add up. Hence this matrix, in single precision.
+//! The matrix of GStreamer's own converter does not give back what went in: a limited-range grey ramp comes
+//! out up to 3 of 255 code values darker. Edited frames are the sources of later ones, so such a loss would
+//! add up. Hence this matrix, in single precision.
 
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoInfo};
+
+use super::side::Row;
 
 /// What a format's code values mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,18 +93,38 @@ impl Levels {
         }
     }
 
-    /// Code values of one pixel to red, green and blue, 0..1 where they are in range.
-    #[inline]
-    pub fn decode(&self, codes: [f32; 3]) -> [f32; 3] {
-        let values =
-            [self.first.decode(codes[0]), self.others.decode(codes[1]), self.others.decode(codes[2])];
-        self.matrix.as_ref().map_or(values, |matrix| matrix.decode(values))
+    /// The code value of no colour at all.
+    pub fn neutral(&self) -> f32 {
+        self.others.offset
     }
 
-    /// The inverse; the code values are not rounded yet.
-    #[inline]
-    pub fn encode(&self, rgb: [f32; 3]) -> [f32; 3] {
-        let values = self.matrix.as_ref().map_or(rgb, |matrix| matrix.encode(rgb));
-        [self.first.encode(values[0]), self.others.encode(values[1]), self.others.encode(values[2])]
+    /// How many code values of these levels one of `other`'s chroma is; `None` where chroma means another colour.
+    pub fn chroma_scale(&self, other: &Self) -> Option<f32> {
+        let same = self.matrix.is_some() && self.matrix == other.matrix;
+        same.then(|| self.others.span / other.others.span)
+    }
+
+    /// Code values of a row to red, green and blue, 0..1 where they are in range.
+    pub fn decode_row(&self, codes: &Row, rgb: &mut Row) {
+        each_pixel(codes, rgb, |[first, second, third]| {
+            let values = [self.first.decode(first), self.others.decode(second), self.others.decode(third)];
+            self.matrix.as_ref().map_or(values, |matrix| matrix.decode(values))
+        });
+    }
+
+    /// The inverse; the code values are neither rounded nor clipped yet.
+    pub fn encode_row(&self, rgb: &Row, codes: &mut Row) {
+        each_pixel(rgb, codes, |rgb| {
+            let values = self.matrix.as_ref().map_or(rgb, |matrix| matrix.encode(rgb));
+            [self.first.encode(values[0]), self.others.encode(values[1]), self.others.encode(values[2])]
+        });
+    }
+}
+
+fn each_pixel(from: &Row, to: &mut Row, convert: impl Fn([f32; 3]) -> [f32; 3]) {
+    let [a, b, c] = from;
+    let [x, y, z] = to;
+    for (((((a, b), c), x), y), z) in a.iter().zip(b).zip(c).zip(x).zip(y).zip(z) {
+        [*x, *y, *z] = convert([*a, *b, *c]);
     }
 }
