@@ -152,7 +152,7 @@ fn a_component_of_another_class() {
 }
 
 #[test]
-fn one_network_is_not_loaded_from_anothers_folder() {
+fn one_network_is_not_loaded_from_the_folder_of_another() {
     let rife = model("rife");
     let said = load(&rife, Placement::cpu(), GmFlow::new).unwrap_err().to_string();
     for word in ["rife/config.json", "`IFNet`", "GMFlow"] {
