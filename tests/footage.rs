@@ -41,7 +41,7 @@ fn cuts_are_found_and_nothing_else() {
     let find = |key: &str| {
         let frames = fixture.tensor(key).permute([0, 3, 1, 2]).to_kind(Kind::Float) / 255.0;
         let frames: Vec<Tensor> = (0..frames.size()[0]).map(|index| frames.narrow(0, index, 1)).collect();
-        cuts::find(&flow, &frames.iter().collect::<Vec<_>>())
+        cuts::find(&flow, &frames.iter().collect::<Vec<_>>(), 0.1)
     };
     // six frames around each of five cuts; the fixture's own joints between them lie in one shot each
     let found = find("bikes.around_cuts");

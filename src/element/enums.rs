@@ -109,6 +109,23 @@ pub enum OverloadPolicy {
     Bypass = 2,
 }
 
+/// What begins a new shot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidCutDetection")]
+pub enum CutDetection {
+    /// Discontinuities.
+    #[enum_value(name = "Nothing but a discontinuity of the stream", nick = "off")]
+    Off = 0,
+    /// Those, and upstream's events.
+    #[enum_value(name = "Force-key-unit events, such as those of scenechange", nick = "events")]
+    Events = 1,
+    /// Those, and the pictures.
+    #[default]
+    #[enum_value(name = "Auto: such events, and cuts that the pictures show", nick = "auto")]
+    Auto = 2,
+}
+
 /// The word that the property takes on a command line.
 pub fn nick<E: ToValue>(choice: &E) -> String {
     let value = choice.to_value();
@@ -130,6 +147,7 @@ macro_rules! mirrors {
     };
 }
 
+mirrors!(CutDetection { Off, Events, Auto });
 mirrors!(Condition { Auto, Canny, Depth, None });
 mirrors!(Propagation { Diffusion, Warp });
 mirrors!(Interpolation { Auto, SourceFlow, Rife, None });

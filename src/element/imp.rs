@@ -72,6 +72,7 @@ use super::{
     pads::Upstream,
     settings::{Access, PROPERTIES, Property, Settings, Status, When},
     stream::Stream,
+    tags::Tags,
     worker::Worker,
 };
 use crate::engine::{IdentityScript, Loaded, ModelRequest};
@@ -91,6 +92,7 @@ pub struct FlowVidFilter {
     pub(super) upstream: Mutex<Upstream>,
     pub(super) position: Mutex<super::pads::Position>,
     pub(super) downstream: Mutex<super::allocation::Downstream>,
+    pub(super) tags: Mutex<Tags>,
     running: Mutex<Option<Running>>,
     /// Until NULL or another request, so that a new start loads nothing.
     loaded: Mutex<Option<(ModelRequest, Loaded)>>,
@@ -121,6 +123,7 @@ impl ObjectSubclass for FlowVidFilter {
             upstream: Mutex::default(),
             position: Mutex::default(),
             downstream: Mutex::default(),
+            tags: Mutex::default(),
             running: Mutex::default(),
             loaded: Mutex::default(),
         }
@@ -245,6 +248,7 @@ impl FlowVidFilter {
         *self.status.lock() = Status::default();
         *self.upstream.lock() = Upstream::default();
         *self.position.lock() = Default::default();
+        *self.tags.lock() = Tags::default();
         let worker = Worker::new(stream.clone(), &self.obj(), self.request(&settings));
         let load_now = settings.uses_engine();
         let (ended, ending) = bounded(0);

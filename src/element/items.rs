@@ -60,6 +60,8 @@ pub enum Output {
     Buffer(gst::Buffer),
     /// An event.
     Event(gst::Event),
+    /// What the following frames were edited with, for downstream.
+    Tags(gst::TagList),
     /// All before this has left.
     Drained(u64),
 }
@@ -87,7 +89,11 @@ impl Queued for Output {
         matches!(self, Self::Buffer(_))
     }
     fn survives_flush(&self) -> bool {
-        matches!(self, Self::Event(event) if outlives_flush(event))
+        match self {
+            Self::Event(event) => outlives_flush(event),
+            Self::Tags(_) => true,
+            Self::Buffer(_) | Self::Drained(_) => false,
+        }
     }
 }
 

@@ -16,11 +16,13 @@ mod imp;
 mod items;
 mod latency;
 mod messages;
+mod metas;
 mod overload;
 mod pads;
 mod queue;
 pub mod settings;
 mod stream;
+mod tags;
 mod watchdog;
 mod worker;
 

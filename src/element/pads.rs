@@ -16,6 +16,7 @@ use super::{
     overload::Relief,
     stream::Stream,
 };
+use crate::engine::CutDetection;
 
 /// What upstream's thread remembers.
 #[derive(Debug, Default)]
@@ -202,7 +203,7 @@ impl FlowVidFilter {
     fn sink_other(&self, event: gst::Event) -> bool {
         let boundary = match event.view() {
             gst::EventView::SegmentDone(_) => Boundary::Close,
-            gst::EventView::CustomDownstream(_) if is_key_unit(&event) => {
+            gst::EventView::CustomDownstream(_) if is_key_unit(&event) && self.events_cut() => {
                 self.upstream.lock().shot_announced = true;
                 Boundary::Close
             }
@@ -210,6 +211,11 @@ impl FlowVidFilter {
             _ => Boundary::None,
         };
         self.queue_event(event, boundary)
+    }
+
+    /// Whether upstream's force-key-unit events begin shots.
+    fn events_cut(&self) -> bool {
+        self.settings.lock().parameters.cut_detection != CutDetection::Off
     }
 
     /// A sticky event after an error counts as taken: the next frame brings upstream the error itself,
@@ -410,6 +416,7 @@ impl FlowVidFilter {
         match stream.next_output() {
             Some(Output::Buffer(buffer)) => self.push_buffer(buffer),
             Some(Output::Event(event)) => self.push_out_event(event),
+            Some(Output::Tags(tags)) => self.announce(tags),
             Some(Output::Drained(ticket)) => stream.drained(ticket),
             None => drop(self.srcpad.pause_task()), // a flush or a new link starts it again
         }
@@ -434,9 +441,17 @@ impl FlowVidFilter {
             *self.position.lock() = Position { segment: segment.clone(), pts: None };
         }
         let caps = event.type_() == gst::EventType::Caps;
+        let event = self.tags.lock().pass(event);
         self.srcpad.push_event(event);
         if caps {
             self.ask_downstream_again();
+        }
+    }
+
+    fn announce(&self, tags: gst::TagList) {
+        let event = self.tags.lock().announce(tags);
+        if let Some(event) = event {
+            self.srcpad.push_event(event);
         }
     }
 

@@ -6,7 +6,9 @@ use glib::{ParamSpec, Value, prelude::*};
 
 use self::spec::choice;
 pub use self::spec::markdown_table;
-use super::enums::{Condition, Dtype, EngineKind, Interpolation, OverloadPolicy, Propagation, nick};
+use super::enums::{
+    Condition, CutDetection, Dtype, EngineKind, Interpolation, OverloadPolicy, Propagation, nick,
+};
 use crate::engine::{ColorCalibration, EditParameters};
 
 mod spec;
@@ -28,6 +30,10 @@ pub struct Settings {
     pub dtype: Dtype,
     /// How long a frame may be held, and what then.
     pub timing: Timing,
+    /// Each edited frame carries the meta `flowvid`.
+    pub add_meta: bool,
+    /// Downstream is told by tags that the video was edited, and how.
+    pub add_tags: bool,
 }
 
 /// What a stream keeps to from READY to READY; times in nanoseconds.
@@ -64,6 +70,8 @@ impl Default for Settings {
             device: "auto".into(),
             dtype: Dtype::default(),
             timing: Timing::default(),
+            add_meta: false,
+            add_tags: true,
         }
     }
 }
@@ -201,7 +209,7 @@ macro_rules! setting {
 }
 
 /// The table.
-pub static PROPERTIES: [Property; 25] = [
+pub static PROPERTIES: [Property; 29] = [
     setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
         .model =
         text(v)),
@@ -327,6 +335,38 @@ pub static PROPERTIES: [Property; 25] = [
             let on = get::<bool>(v);
             s.parameters.color_calibration = if on { ColorCalibration::On } else { ColorCalibration::Off }
         }
+    ),
+    setting!(
+        NextBatch,
+        "cut-detection",
+        "What begins a new shot, which is edited anew and gets a key unit of the encoder",
+        Values::Choice(choice::<CutDetection>),
+        |s| CutDetection::from(s.parameters.cut_detection),
+        |s, v| s.parameters.cut_detection = get::<CutDetection>(v).into()
+    ),
+    setting!(
+        NextBatch,
+        "cut-threshold",
+        "The pictures show a cut where less than this share of a frame is found in the frame before",
+        Values::Real { min: 0.0, max: 1.0 },
+        |s| s.parameters.cut_threshold,
+        |s, v| s.parameters.cut_threshold = get(v)
+    ),
+    setting!(
+        NextBatch,
+        "add-tags",
+        "Tell downstream by tags that a generative model edited the video, with prompt, model and seed; muxers write them into the file. Several laws ask for it",
+        Values::Switch,
+        |s| s.add_tags,
+        |s, v| s.add_tags = get(v)
+    ),
+    setting!(
+        NextBatch,
+        "add-meta",
+        "Attach the custom meta `flowvid` to each edited frame: batch, shot, keyframe, seed-time",
+        Values::Switch,
+        |s| s.add_meta,
+        |s, v| s.add_meta = get(v)
     ),
     setting!(
         Ready,

@@ -101,7 +101,7 @@ impl State {
 
     /// When the batch that begins with `first` is to be closed.
     fn deadline(&self, first: &InputFrame) -> Option<ClockTime> {
-        let timeout = ClockTime::from_nseconds(self.timing.batch_timeout);
+        let timeout = bounded(self.timing.batch_timeout);
         let arrived = first.arrived.filter(|_| self.live && !timeout.is_zero())?;
         Some(arrived.saturating_add(timeout))
     }
@@ -148,7 +148,7 @@ pub struct Stream {
 impl Stream {
     /// Open and empty, for batches of `batch_frames`.
     pub fn new(batch_frames: usize, timing: Timing) -> Self {
-        let fixed = ClockTime::from_nseconds(timing.processing_latency);
+        let fixed = bounded(timing.processing_latency);
         let state = State {
             input: Queue::new(2 * batch_frames),
             output: Queue::new(batch_frames),
@@ -341,8 +341,7 @@ impl Stream {
             capacity: (state.input.capacity() + state.output.capacity()) as u64,
             frame: state.frame_times.get(),
             processing: state.processing.reported(),
-            batch_timeout: Some(ClockTime::from_nseconds(state.timing.batch_timeout))
-                .filter(|timeout| !timeout.is_zero()),
+            batch_timeout: Some(bounded(state.timing.batch_timeout)).filter(|timeout| !timeout.is_zero()),
             leaky: state.timing.overload == OverloadPolicy::Drop,
         }
     }
@@ -508,7 +507,7 @@ impl Stream {
     }
 
     /// The frame at the head (after the events before it) leaves as `buffer`, when there is room;
-    /// `before` is sent just before it.
+    /// `before`, which holds no frames, is sent just before it.
     ///
     /// # Errors
     /// [`Stale`].
@@ -516,7 +515,7 @@ impl Stream {
         &self,
         generation: u64,
         buffer: gst::Buffer,
-        before: Option<gst::Event>,
+        before: Vec<Output>,
     ) -> Result<(), Stale> {
         let mut state = self.state.lock();
         state.working = false;
@@ -531,8 +530,8 @@ impl Stream {
             }
             self.changed.wait(&mut state);
         }
-        if let Some(event) = before {
-            state.output.push(Output::Event(event), generation);
+        for item in before {
+            state.output.push(item, generation);
         }
         advance(&mut state, Output::Buffer(buffer));
         state.taken = state.taken.saturating_sub(1);
@@ -595,6 +594,12 @@ impl Stream {
             }
         });
     }
+}
+
+/// A user's time. Beyond a year all are for ever, and sums of times stay in their range.
+fn bounded(nanoseconds: u64) -> ClockTime {
+    const YEAR: u64 = 365 * 24 * 3600 * 1_000_000_000;
+    ClockTime::from_nseconds(nanoseconds.min(YEAR))
 }
 
 fn flow_of(state: &State) -> Result<FlowSuccess, FlowError> {

@@ -13,12 +13,13 @@ use super::{
     alarm::Alarm,
     caps::{self, Format},
     frames::Converter,
-    items::InputFrame,
+    items::{InputFrame, Output},
     latency::{Stopwatch, Verdict},
     messages::{self, BatchReport},
+    metas::{self, FrameNote, History},
     settings::Settings,
     stream::{Stale, Stream, Work},
-    watchdog,
+    tags, watchdog,
 };
 use crate::engine::{
     self, EditedBatch, EditedFrame, Engine, EngineError, Frame, ModelRequest, Picture, Samples,
@@ -33,6 +34,7 @@ pub struct Worker {
     output: Option<Negotiated>,
     generation: u64,
     batches: u64,
+    history: History,
     /// A frame has left since the start or the last flush or event that resets.
     shot_sent: bool,
     told_of_nothing_to_do: bool,
@@ -70,6 +72,7 @@ impl Worker {
             output: None,
             generation: 0,
             batches: 0,
+            history: History::default(),
             shot_sent: false,
             told_of_nothing_to_do: false,
         }
@@ -227,7 +230,7 @@ impl Worker {
         if let Some(engine) = &mut self.engine {
             engine.reset(); // what it remembers is from before these frames
         }
-        self.send(frame, &UNCHANGED)?;
+        self.send(frame, &UNCHANGED, None)?;
         self.with_element(|element| element.imp().status.lock().bypassed += 1);
         Ok(())
     }
@@ -261,8 +264,10 @@ impl Worker {
         };
         self.tell(&frames, &edited, watch.wall());
         self.record_processing(watch.elapsed());
-        for (frame, edited) in frames.into_iter().zip(&edited.frames) {
-            self.send(frame, edited)?;
+        let times = frames.iter().map(|frame| ClockTime::from_nseconds(frame.stream_time));
+        let notes = self.history.batch(edited.frames.iter().zip(times));
+        for ((frame, edited), note) in frames.into_iter().zip(&edited.frames).zip(notes) {
+            self.send(frame, edited, Some(note).filter(|_| settings.add_meta))?;
         }
         Ok(())
     }
@@ -339,11 +344,15 @@ impl Worker {
         })
     }
 
-    /// Sends the frame at the head as `edited` says.
-    fn send(&mut self, frame: InputFrame, edited: &EditedFrame) -> Result<(), Leave> {
+    /// Sends the frame at the head as `edited` says, with `note` on it.
+    fn send(
+        &mut self,
+        frame: InputFrame,
+        edited: &EditedFrame,
+        note: Option<FrameNote>,
+    ) -> Result<(), Leave> {
+        let before = self.before(&frame, edited);
         let Some(output) = &mut self.output else { return Err(Leave::Stale) };
-        let cut = edited.starts_shot && self.shot_sent && !frame.key_unit_asked;
-        let key_unit = cut.then(|| force_key_unit(&frame));
         let buffer = match &edited.picture {
             Some(picture) => output.converter.edited(picture, &frame.buffer),
             None => {
@@ -351,10 +360,21 @@ impl Worker {
                 output.converter.unchanged(buffer)
             }
         };
-        let buffer = buffer.map_err(|error| self.report(&EngineError::Internal(error.to_string())))?;
-        self.stream.finish_frame(self.generation, buffer, key_unit)?;
+        let noted = buffer.and_then(|mut buffer| {
+            note.map_or(Ok(()), |note| metas::attach(buffer.make_mut(), &note)).map(|()| buffer)
+        });
+        let buffer = noted.map_err(|error| self.report(&EngineError::Internal(error.to_string())))?;
+        self.stream.finish_frame(self.generation, buffer, before)?;
         self.shot_sent = true;
         Ok(())
+    }
+
+    /// What downstream hears just before the frame.
+    fn before(&self, frame: &InputFrame, edited: &EditedFrame) -> Vec<Output> {
+        let told = edited.picture.is_some() && frame.settings.add_tags;
+        let cut = edited.starts_shot && self.shot_sent && !frame.key_unit_asked;
+        let tags = told.then(|| Output::Tags(tags::of(&frame.settings)));
+        tags.into_iter().chain(cut.then(|| Output::Event(force_key_unit(frame)))).collect()
     }
 
     // What the application hears.

@@ -47,7 +47,9 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 pub use cancel::CancelToken;
 pub use identity::{Identity, IdentityScript, Outcome};
-pub use parameters::{ColorCalibration, Condition, EditParameters, Interpolation, ModelRequest, Propagation};
+pub use parameters::{
+    ColorCalibration, Condition, CutDetection, EditParameters, Interpolation, ModelRequest, Propagation,
+};
 #[cfg(feature = "torch")]
 pub use propagate::{KeyframeConditions, Propagator};
 

@@ -70,6 +70,18 @@ pub enum ColorCalibration {
     Off,
 }
 
+/// What counts as the beginning of a new shot. A discontinuity in the stream always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CutDetection {
+    /// Nothing else.
+    Off,
+    /// What upstream marks as a cut.
+    Events,
+    /// That, and what the pictures show.
+    #[default]
+    Auto,
+}
+
 /// One batch's settings: a snapshot taken when its first frame arrives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EditParameters {
@@ -101,6 +113,10 @@ pub struct EditParameters {
     pub interpolation: Interpolation,
     /// Colours held to the anchor's.
     pub color_calibration: ColorCalibration,
+    /// Where shots begin.
+    pub cut_detection: CutDetection,
+    /// The pictures show a cut where less than this share of a frame is found in the frame before, 0..1.
+    pub cut_threshold: f64,
 }
 
 impl Default for EditParameters {
@@ -120,6 +136,8 @@ impl Default for EditParameters {
             propagation: Propagation::Diffusion,
             interpolation: Interpolation::Auto,
             color_calibration: ColorCalibration::On,
+            cut_detection: CutDetection::default(),
+            cut_threshold: 0.1,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use tch::Tensor;
 
 use super::{
-    CancelToken, EditParameters, EditedBatch, EditedFrame, EngineError, Frame, Picture,
+    CancelToken, CutDetection, EditParameters, EditedBatch, EditedFrame, EngineError, Frame, Picture,
     batch::{self, Run},
     between::{Finished, interpolate},
     keyframes::{compose, diffuse},
@@ -70,15 +70,7 @@ impl Session {
         frames: &[Frame],
         sources: &[Source],
     ) -> Result<Vec<usize>, EngineError> {
-        let before = self.shot.as_ref().map(|shot| &shot.seed.source);
-        let images: Vec<&Tensor> =
-            before.into_iter().chain(sources.iter().map(|source| &source.image)).collect();
-        let mut starts = Vec::new();
-        for (index, pair) in images.windows(2).enumerate() {
-            if !work.run("cuts", || cuts::find(&work.model.flow, pair))?.is_empty() {
-                starts.push(index + usize::from(before.is_none()));
-            }
-        }
+        let mut starts = self.cuts_seen(work, sources)?;
         starts
             .extend(frames.iter().enumerate().filter(|(_, frame)| frame.starts_shot).map(|(index, _)| index));
         if self.shot.as_ref().is_some_and(|shot| !shot.fits(work.parameters)) {
@@ -86,6 +78,24 @@ impl Session {
         }
         starts.sort_unstable();
         starts.dedup();
+        Ok(starts)
+    }
+
+    /// Where the pictures show a cut.
+    fn cuts_seen(&self, work: &mut Work, sources: &[Source]) -> Result<Vec<usize>, EngineError> {
+        if work.parameters.cut_detection != CutDetection::Auto {
+            return Ok(Vec::new());
+        }
+        let threshold = work.parameters.cut_threshold;
+        let before = self.shot.as_ref().map(|shot| &shot.seed.source);
+        let images: Vec<&Tensor> =
+            before.into_iter().chain(sources.iter().map(|source| &source.image)).collect();
+        let mut starts = Vec::new();
+        for (index, pair) in images.windows(2).enumerate() {
+            if !work.run("cuts", || cuts::find(&work.model.flow, pair, threshold))?.is_empty() {
+                starts.push(index + usize::from(before.is_none()));
+            }
+        }
         Ok(starts)
     }
 

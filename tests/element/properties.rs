@@ -192,3 +192,16 @@ fn a_thousand_changes_while_playing() {
         pull_all(&mut harness).iter().map(|buffer| buffer.pts().unwrap().mseconds()).collect();
     assert_eq!(received, (0..200).map(|index| index * 40).collect::<Vec<u64>>());
 }
+
+#[test]
+fn the_longest_times_can_be_set() {
+    let element = filter(2, 2);
+    for name in ["processing-latency", "batch-timeout", "stall-timeout"] {
+        element.set_property(name, u64::MAX);
+    }
+    let mut harness = playing(&element, &small());
+    harness.query_latency();
+    feed(&mut harness, 0..3);
+    harness.push_event(gst::event::Eos::new());
+    assert_eq!(pull_all(&mut harness).len(), 3);
+}

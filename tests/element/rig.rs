@@ -200,7 +200,8 @@ pub fn run(description: &str) -> Result<u64, String> {
     outcome.map(|()| counted.load(std::sync::atomic::Ordering::SeqCst))
 }
 
-fn play_to_end(pipeline: &gst::Pipeline) -> Result<(), String> {
+/// Plays to the end; the error, if there is one.
+pub fn play_to_end(pipeline: &gst::Pipeline) -> Result<(), String> {
     let bus = pipeline.bus().unwrap();
     let _ = pipeline.set_state(gst::State::Playing); // a failure is told on the bus
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
