@@ -1,6 +1,10 @@
 //! The end of the process. libtorch's destructors run inside `exit`, on the thread that called it, while other
 //! threads go on: one that is inside libtorch then crashes. So before those destructors every thread is called
 //! out of libtorch, and none gets in again.
+//!
+//! A process that ends in its very first batch without stopping its pipeline can still crash: libtorch registers
+//! further destructors while it is used for the first time, and they run before anything that was registered
+//! earlier.
 
 use std::{collections::HashMap, ffi::c_int, time::Duration};
 
