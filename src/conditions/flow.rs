@@ -5,7 +5,6 @@ use tch::{Kind, Tensor};
 use super::{
     gmflow::{Features, GmFlow},
     lucas_kanade::Refinement,
-    occlusion::{Thresholds, confidence, visible_fraction},
     warp::{Border, Sampling, warp},
 };
 
@@ -86,28 +85,6 @@ impl FlowEstimator {
         let from = compose(&between_to_reference.from, &to_between.from);
         refine(frame, reference, &to, &from)
     }
-
-    /// [`tracked`](Self::tracked), or matched anew where tracking has lost the reference.
-    pub fn track(
-        &self,
-        between_to_reference: &FlowPair,
-        to_between: &FlowPair,
-        frame: &Tensor,
-        reference: &Tensor,
-    ) -> FlowPair {
-        let tracked = self.tracked(between_to_reference, to_between, frame, reference);
-        let share = seen(&tracked, frame, reference);
-        if share >= TRACKED {
-            return tracked;
-        }
-        let matched = self.far(frame, reference);
-        if seen(&matched, frame, reference) > share { matched } else { tracked }
-    }
-}
-
-/// The share of `frame` that `reference` shows, by this motion between them, 0..1.
-pub fn seen(pair: &FlowPair, frame: &Tensor, reference: &Tensor) -> f64 {
-    visible_fraction(&confidence(&pair.to, &pair.from, frame, reference, &Thresholds::default()))
 }
 
 /// The flow that follows `first`, then `second`, `[n, 2, H, W]`.

@@ -45,7 +45,7 @@ impl Refinement {
     /// Source: Lucas and Kanade 1981, with a Gaussian window, a robust weight and a median after each step.
     pub fn refine(&self, source: &Tensor, target: &Tensor, flow: &Tensor) -> Tensor {
         let (source, target) = (luma(source) * 255.0, luma(target) * 255.0);
-        let mut flow = flow.shallow_clone();
+        let mut flow = flow.copy(); // `+=` writes in place
         for &(scale, iterations) in &self.levels {
             let small = (scaled(&source, scale), scaled(&target, scale));
             let before = resize_flow(&flow, small.0.size());
@@ -127,6 +127,14 @@ mod tests {
         );
         let error = end_point_error(&flow, 1.3, -0.6);
         assert!(error < 0.08, "{error}");
+    }
+
+    #[test]
+    fn the_flow_that_is_refined_stays_as_it_was() {
+        let ((source, target), begun) =
+            (moved(1.3, -0.6), Tensor::zeros([1, 2, 96, 128], (Kind::Float, Device::Cpu)));
+        let _ = Refinement::default().refine(&source, &target, &begun);
+        assert_eq!(begun.abs().max().double_value(&[]), 0.0);
     }
 
     #[test]

@@ -6,18 +6,14 @@ use super::{
     ColorCalibration, Condition, EditParameters, EngineError, Propagation,
     batch::Run,
     calibrate::match_color,
-    composite::{Composite, WarpedEdit},
-    model::Model,
+    composite::Composite,
     pictures::Source,
     propagate::KeyframeConditions,
     shot::{Edited, Shot, Sight},
+    tracking::{SourceFrame, Tracker},
     work::Work,
 };
-use crate::conditions::{
-    canny::{Hysteresis, canny},
-    flow::{FlowPair, TRACKED, seen},
-    gmflow::Features,
-};
+use crate::conditions::canny::{Hysteresis, canny};
 
 /// A keyframe on its way from composite to finished edit.
 #[derive(Debug)]
@@ -53,16 +49,17 @@ pub fn compose(
     run: &Run,
 ) -> Result<(Vec<Keyframe>, Sight), EngineError> {
     let model = work.model;
-    let mut tracker = Tracker::new(model, shot, run.seeded);
+    let mut tracker = Tracker::new(shot, run.seeded);
     let mut keyframes = vec![Keyframe::first(shot, run.seeded)];
     for index in &run.keyframes[usize::from(!run.seeded)..] {
         let position = index - run.frames.start;
         let source = &sources[position].image;
-        let composite = Composite::of(&tracker.warped_edits(work, source)?);
+        let frame = SourceFrame::new(source);
+        let composite = Composite::of(&tracker.warped_edits(work, &frame)?);
         let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
         let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
         let edited = Edited { source: source.shallow_clone(), edit: composite.filled(&proposal) };
-        tracker.previous = edited.shallow_clone();
+        tracker.previous = (frame, edited.edit.shallow_clone());
         let confidence = composite.confidence;
         keyframes.push(Keyframe {
             position: position as i64,
@@ -129,78 +126,5 @@ fn conditions_of(sources: &[Source], keyframes: &[Keyframe], spatial: Tensor) ->
         condition: spatial,
         first: keyframes[0].edited.edit.shallow_clone(),
         stream_times: keyframes.iter().map(stream_time).collect(),
-    }
-}
-
-/// The sight of the anchor and of the run's first frame, tracked from keyframe to keyframe: composed
-/// with the motion to the previous keyframe, then refined directly against the reference.
-#[derive(Debug)]
-struct Tracker<'a> {
-    model: &'a Model,
-    shot: &'a Shot,
-    previous: Edited,
-    sees_anchor: Sight,
-    /// Only where the run's first frame is not the anchor.
-    sees_seed: Option<Sight>,
-}
-
-impl<'a> Tracker<'a> {
-    fn new(model: &'a Model, shot: &'a Shot, seeded: bool) -> Self {
-        Self {
-            model,
-            shot,
-            previous: shot.seed.shallow_clone(),
-            sees_anchor: shot.seed_sees_anchor.shallow_clone(),
-            sees_seed: seeded.then(|| Sight::of_itself(&shot.seed.source)),
-        }
-    }
-
-    /// The warped edits for the next keyframe, the most trusted first: anchor, seed frame, previous
-    /// keyframe.
-    fn warped_edits(&mut self, work: &mut Work, source: &Tensor) -> Result<Vec<WarpedEdit>, EngineError> {
-        let features = work.run("flow", || self.model.flow.features(source))?;
-        let frame = (source, &features);
-        let to_previous = self.matched(work, frame, &self.previous.source)?;
-        let sees_anchor =
-            self.track(work, frame, (&self.sees_anchor, &to_previous), &self.shot.anchor.source)?;
-        let track_seed = |sight| self.track(work, frame, (sight, &to_previous), &self.shot.seed.source);
-        let sees_seed = self.sees_seed.as_ref().map(track_seed).transpose()?;
-        let mut edits = vec![sees_anchor.warp(&self.shot.anchor.edit)];
-        edits.extend(sees_seed.as_ref().map(|sight| sight.warp(&self.shot.seed.edit)));
-        edits.push(Sight::new(to_previous, source, &self.previous.source).warp(&self.previous.edit));
-        (self.sees_anchor, self.sees_seed) = (sees_anchor, sees_seed);
-        Ok(edits)
-    }
-
-    /// In steps that can be called off one by one: on a CPU each is a large part of a second.
-    fn matched(
-        &self,
-        work: &mut Work,
-        frame: (&Tensor, &Features),
-        reference: &Tensor,
-    ) -> Result<FlowPair, EngineError> {
-        let features = work.run("flow", || self.model.flow.features(reference))?;
-        work.run("flow", || self.model.flow.matched(frame, (reference, &features)))
-    }
-
-    /// The frame's sight of `reference`; `known`: the previous keyframe's, and the motion to that keyframe.
-    /// The steps of [`FlowEstimator::track`](crate::conditions::flow::FlowEstimator::track), one by one.
-    fn track(
-        &self,
-        work: &mut Work,
-        frame: (&Tensor, &Features),
-        known: (&Sight, &FlowPair),
-        reference: &Tensor,
-    ) -> Result<Sight, EngineError> {
-        let source = frame.0;
-        let tracked =
-            work.run("flow", || self.model.flow.tracked(&known.0.flow, known.1, source, reference))?;
-        let share = seen(&tracked, source, reference);
-        if share >= TRACKED {
-            return Ok(Sight::new(tracked, source, reference));
-        }
-        let matched = self.matched(work, frame, reference)?;
-        let better = seen(&matched, source, reference) > share;
-        Ok(Sight::new(if better { matched } else { tracked }, source, reference))
     }
 }

@@ -39,6 +39,8 @@ mod sharpness;
 #[cfg(feature = "torch")]
 mod shot;
 #[cfg(feature = "torch")]
+mod tracking;
+#[cfg(feature = "torch")]
 mod upscale;
 #[cfg(feature = "torch")]
 mod work;

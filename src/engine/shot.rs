@@ -57,6 +57,11 @@ impl Sight {
         Self { flow, confidence: self.confidence.shallow_clone() }
     }
 
+    /// The share of the frame that is seen, 0..1.
+    pub fn visible_fraction(&self) -> f64 {
+        visible_fraction(&self.confidence)
+    }
+
     /// `edit`, a reference's edit, sampled onto the frame.
     pub fn warp(&self, edit: &Tensor) -> WarpedEdit {
         let picture = warp(edit, &self.flow.to, Sampling::Bicubic, Border::Replicate).clamp(0.0, 1.0);
@@ -105,7 +110,7 @@ impl Shot {
     pub fn hand_over(&mut self, seed: Edited, sees_anchor: Sight) {
         self.seed = seed;
         self.seed_sees_anchor = sees_anchor;
-        if visible_fraction(&self.seed_sees_anchor.confidence) < ANCHOR_WORTH {
+        if self.seed_sees_anchor.visible_fraction() < ANCHOR_WORTH {
             self.anchor = self.seed.shallow_clone();
             self.seed_sees_anchor = Sight::of_itself(&self.seed.source);
         }

@@ -1,6 +1,8 @@
 //! What parity tests share: fixtures of other implementations, comparison, random weights.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod motion;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -148,8 +148,11 @@ fn windowed_attention(projected: [Tensor; 3], windows: Windows, mask: Option<&Te
     let [query, key, value] = projected.map(|maps| tokens(&maps)); // [n * splits^2, tokens, c]
     let batch = query.size()[0] / (windows.splits * windows.splits);
     let mask = mask.map(|mask| mask.repeat([batch, 1, 1]));
-    let mixed = Tensor::scaled_dot_product_attention(&query, &key, &value, mask, 0.0, false, None, false);
-    let mixed = mixed.view([-1, height / windows.splits, width / windows.splits, value.size()[2]]);
+    let [query, key, value] = [query, key, value].map(|tokens| tokens.unsqueeze(1));
+    let mask = mask.map(|mask| mask.unsqueeze(1));
+    let mixed = Tensor::scaled_dot_product_attention(&query, &key, &value, mask, 0.0, false, None, false)
+        .squeeze_dim(1);
+    let mixed = mixed.view([-1, height / windows.splits, width / windows.splits, value.size()[3]]);
     windows.merge(&mixed).roll([down, right], [1, 2])
 }
 

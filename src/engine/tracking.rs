@@ -1,0 +1,121 @@
+//! How the keyframes of a run see the finished pictures: anchor, seed frame and the keyframe before.
+
+use std::cell::OnceCell;
+
+use tch::Tensor;
+
+use super::{
+    EngineError,
+    composite::WarpedEdit,
+    shot::{Shot, Sight},
+    work::Work,
+};
+use crate::conditions::{
+    flow::{FlowPair, TRACKED},
+    gmflow::Features,
+};
+
+/// A source frame, and what the flow network makes of it, once it has been asked.
+#[derive(Debug)]
+pub struct SourceFrame {
+    image: Tensor, // [1, 3, h, w], 0..1
+    features: OnceCell<Features>,
+}
+
+impl SourceFrame {
+    /// `image`: `[1, 3, h, w]`, 0..1.
+    pub fn new(image: &Tensor) -> Self {
+        Self { image: image.shallow_clone(), features: OnceCell::new() }
+    }
+
+    fn features(&self, work: &mut Work) -> Result<&Features, EngineError> {
+        if let Some(features) = self.features.get() {
+            return Ok(features);
+        }
+        let model = work.model;
+        let features = work.run("flow", || model.flow.features(&self.image))?;
+        Ok(self.features.get_or_init(|| features))
+    }
+}
+
+/// The sight of the anchor and of the run's first frame, tracked from keyframe to keyframe: composed
+/// with the motion to the previous keyframe, then refined directly against the reference.
+#[derive(Debug)]
+pub struct Tracker<'a> {
+    /// The previous keyframe with its edit, `[1, 3, h, w]`, 0..1.
+    pub previous: (SourceFrame, Tensor),
+    /// The last keyframe's sight of the anchor.
+    pub sees_anchor: Sight,
+    shot: &'a Shot,
+    anchor: SourceFrame,
+    /// Only where the run's first frame is not the anchor.
+    seed: Option<(SourceFrame, Sight)>,
+}
+
+impl<'a> Tracker<'a> {
+    /// At the run's first keyframe: the shot's seed frame where the run is `seeded`, else its anchor.
+    pub fn new(shot: &'a Shot, seeded: bool) -> Self {
+        let seed = || (SourceFrame::new(&shot.seed.source), Sight::of_itself(&shot.seed.source));
+        Self {
+            previous: (SourceFrame::new(&shot.seed.source), shot.seed.edit.shallow_clone()),
+            sees_anchor: shot.seed_sees_anchor.shallow_clone(),
+            shot,
+            anchor: SourceFrame::new(&shot.anchor.source),
+            seed: seeded.then(seed),
+        }
+    }
+
+    /// The warped edits for the next keyframe, the most trusted first: anchor, seed frame, previous
+    /// keyframe. The keyframe is to become [`previous`](Self::previous) once its own edit is known.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`].
+    pub fn warped_edits(
+        &mut self,
+        work: &mut Work,
+        frame: &SourceFrame,
+    ) -> Result<Vec<WarpedEdit>, EngineError> {
+        let sees_previous = matched(work, frame, &self.previous.0)?;
+        let to_previous = &sees_previous.flow;
+        self.sees_anchor = track(work, frame, (&self.sees_anchor, to_previous), &self.anchor)?;
+        let mut edits = vec![self.sees_anchor.warp(&self.shot.anchor.edit)];
+        if let Some((seed, sight)) = &mut self.seed {
+            *sight = track(work, frame, (sight, to_previous), seed)?;
+            edits.push(sight.warp(&self.shot.seed.edit));
+        }
+        edits.push(sees_previous.warp(&self.previous.1));
+        Ok(edits)
+    }
+}
+
+/// The frame's sight of `reference`, found from nothing, in steps that can be called off one by one: on a
+/// CPU each is a large part of a second.
+fn matched(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) -> Result<Sight, EngineError> {
+    let model = work.model;
+    let (own, other) = (frame.features(work)?, reference.features(work)?);
+    work.run("flow", || {
+        let pair = model.flow.matched((&frame.image, own), (&reference.image, other));
+        Sight::new(pair, &frame.image, &reference.image)
+    })
+}
+
+/// The frame's sight of `reference`; `known`: the previous keyframe's, and the motion to that keyframe.
+/// Where tracking has lost the reference, the two are matched anew.
+fn track(
+    work: &mut Work,
+    frame: &SourceFrame,
+    known: (&Sight, &FlowPair),
+    reference: &SourceFrame,
+) -> Result<Sight, EngineError> {
+    let model = work.model;
+    let tracked = work.run("flow", || {
+        let pair = model.flow.tracked(&known.0.flow, known.1, &frame.image, &reference.image);
+        Sight::new(pair, &frame.image, &reference.image)
+    })?;
+    let share = tracked.visible_fraction();
+    if share >= TRACKED {
+        return Ok(tracked);
+    }
+    let matched = matched(work, frame, reference)?;
+    Ok(if matched.visible_fraction() > share { matched } else { tracked })
+}

@@ -1,0 +1,137 @@
+//! Flow and occlusion mask against motion that is known exactly; `examples/flow_accuracy.rs` prints all of it,
+//! `docs/measurements.md` tells what was measured. Bounds leave a third above that.
+
+mod common;
+
+use common::{
+    model,
+    motion::{Accuracy, Scene, scenes},
+};
+use gstflowvid::{
+    conditions::{
+        flow::{FlowEstimator, FlowPair, TRACKED},
+        gmflow::GmFlow,
+        occlusion::{Thresholds, confidence, visible_fraction},
+    },
+    torch::Placement,
+    weights::load,
+};
+use tch::Tensor;
+
+fn estimator() -> FlowEstimator {
+    FlowEstimator::new(load(&model("gmflow"), Placement::cpu(), GmFlow::new).expect("GMFlow's weights"))
+}
+
+fn scene(name: &str) -> Scene {
+    scenes().into_iter().find(|(found, _)| *found == name).expect("a scene of that name").1
+}
+
+/// From the frame at time 1 to the one at time 0.
+fn accuracy(scene: &Scene, estimate: impl Fn(&Tensor, &Tensor) -> FlowPair) -> Accuracy {
+    let (frame, reference) = (scene.frame(1.0), scene.frame(0.0));
+    let pair = estimate(&frame, &reference);
+    let seen = confidence(&pair.to, &pair.from, &frame, &reference, &Thresholds::default());
+    Accuracy::of(&pair.to, &seen, &scene.truth(1.0, 0.0))
+}
+
+/// Largest mean and median end-point error, pixels, and largest share of visible pixels called hidden.
+#[track_caller]
+fn assert_accurate(name: &str, found: &Accuracy, mean: f64, median: f64, false_alarm: f64) {
+    println!("{name}: {found:.3?}");
+    let good = found.mean < mean && found.median < median && found.false_alarm < false_alarm;
+    assert!(good, "{name}: {found:?}, allowed {mean} / {median} px, {false_alarm} called hidden");
+}
+
+#[test]
+fn global_matching_with_refinement_finds_any_motion() {
+    let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
+    for (name, mean, median, false_alarm) in [
+        ("shift 0.3 px", 0.2, 0.2, 0.01),
+        ("shift 1 px", 0.35, 0.26, 0.02),
+        ("shift 3 px", 0.7, 0.45, 0.03),
+        ("shift 8 px", 0.4, 0.3, 0.04),
+        ("turn 6 degrees", 0.45, 0.35, 0.04),
+        ("zoom 1.12", 0.45, 0.36, 0.02),
+    ] {
+        let found = accuracy(&scene(name), |frame, reference| flow.far(frame, reference));
+        assert_accurate(name, &found, mean, median, false_alarm);
+    }
+}
+
+#[test]
+fn the_mask_finds_what_is_hidden() {
+    let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
+    for (name, [mean, median, false_alarm], [precision, recall]) in [
+        ("shift 20 px", [0.6, 0.4, 0.05], [0.6, 0.97]),
+        ("shift 40 px", [0.45, 0.3, 0.04], [0.75, 0.97]),
+        ("ellipse 6 px left over 3 px right", [0.8, 0.45, 0.07], [0.2, 0.85]),
+        ("ellipse 24 px left over 8 px right", [0.75, 0.32, 0.13], [0.3, 0.97]),
+    ] {
+        let found = accuracy(&scene(name), |frame, reference| flow.far(frame, reference));
+        assert_accurate(name, &found, mean, median, false_alarm);
+        let good = found.precision > precision && found.recall > recall;
+        assert!(good, "{name}: {found:?}, at least {precision} and {recall}");
+    }
+}
+
+#[test]
+fn near_frames_need_no_matching() {
+    let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
+    for (name, mean, median, false_alarm) in [
+        ("shift 0.3 px", 0.3, 0.22, 0.03),
+        ("shift 1 px", 0.5, 0.3, 0.1),
+        ("shift 3 px", 0.85, 0.35, 0.22),
+        ("shift 8 px", 1.4, 0.35, 0.22),
+    ] {
+        let found = accuracy(&scene(name), |frame, reference| flow.near(frame, reference));
+        assert_accurate(name, &found, mean, median, false_alarm);
+    }
+}
+
+/// Four keyframes apart, the middle ones passed through.
+#[test]
+fn tracking_does_not_drift() {
+    let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
+    for (name, mean, median, false_alarm) in [
+        ("shift 40 px", 1.05, 0.5, 0.07),
+        ("turn 6 degrees", 1.4, 0.62, 0.1),
+        ("ellipse 24 px left over 8 px right", 1.55, 0.65, 0.18),
+    ] {
+        let scene = scene(name);
+        let found = accuracy(&scene, |frame, anchor| {
+            let steps = [scene.frame(0.25), scene.frame(0.5), scene.frame(0.75), frame.shallow_clone()];
+            let first = flow.far(&steps[0], anchor);
+            steps.windows(2).fold(first, |known, pair| {
+                let to_between = flow.far(&pair[1], &pair[0]);
+                flow.tracked(&known, &to_between, &pair[1], anchor)
+            })
+        });
+        assert_accurate(name, &found, mean, median, false_alarm);
+    }
+}
+
+/// By the share that is seen, a keyframe is matched anew on fast motion that tracking could not follow, and
+/// not on slow.
+#[test]
+fn a_lost_reference_is_noticed() {
+    let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
+    let share = |name: &str, found: bool| {
+        let scene = scene(name);
+        let (frame, between, reference) = (scene.frame(1.0), scene.frame(0.5), scene.frame(0.0));
+        let still =
+            || FlowPair { to: frame.narrow(1, 0, 2).zeros_like(), from: frame.narrow(1, 0, 2).zeros_like() };
+        let step = |a: &Tensor, b: &Tensor| if found { flow.far(a, b) } else { still() };
+        let (known, to_between) = (step(&between, &reference), step(&frame, &between));
+        let pair = flow.tracked(&known, &to_between, &frame, &reference);
+        let seen = confidence(&pair.to, &pair.from, &frame, &reference, &Thresholds::default());
+        visible_fraction(&seen)
+    };
+    for (name, found, lost) in [
+        ("shift 3 px", false, false), // refinement alone follows it
+        ("shift 40 px", true, false),
+        ("shift 40 px", false, true),
+    ] {
+        let share = share(name, found);
+        assert_eq!(share < TRACKED, lost, "{name}, steps found: {found}: {share} is seen");
+    }
+}
