@@ -135,6 +135,8 @@ impl Live {
         }
         let lost = self.count("dropped");
         self.wait_for(MINUTE - lost);
+        // A frame that the probe saw is counted once downstream has taken it.
+        while self.harness.pull_event().unwrap().type_() != gst::EventType::Eos {}
         self.read_bus();
     }
 }
@@ -271,30 +273,6 @@ fn a_file_loses_nothing() {
         assert_eq!(["dropped", "bypassed"].map(|name| stats.get::<u64>(name).unwrap()), [0, 0], "{policy}");
         drop(harness);
     }
-}
-
-/// Where downstream holds frames back, that is no reason to lose one as long as the queues have room.
-#[test]
-fn what_the_queues_can_hold_is_told_and_kept() {
-    let mut live = Live::new("drop");
-    let pad = live.element.static_pad("src").unwrap();
-    let (stopped, stops) = crossbeam_channel::bounded(1);
-    let block = pad.add_probe(gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER, move |_, _| {
-        let _ = stopped.try_send(()); // only the first counts
-        gst::PadProbeReturn::Ok
-    });
-    for _ in 0..MINUTE {
-        live.gate.send(()).unwrap();
-    }
-    (0..BATCH).for_each(|index| live.push(index));
-    stops.recv_timeout(PATIENCE).unwrap();
-    let (_, max) = live.latency();
-    assert_eq!(max, Some(3 * BATCH * FRAME));
-    (BATCH..3 * BATCH).for_each(|index| live.push(index));
-    assert_eq!(live.count("dropped"), 0);
-    pad.remove_probe(block.unwrap());
-    live.harness.push_event(gst::event::Eos::new());
-    live.wait_for(3 * BATCH);
 }
 
 /// A partial batch waits on the pipeline's clock, from the moment when its first frame came.
