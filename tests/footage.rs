@@ -3,16 +3,13 @@
 
 mod common;
 
-use common::{Fixture, model};
+use common::Fixture;
 use gstflowvid::{
     conditions::{
         canny::{Hysteresis, canny},
         cuts,
-        flow::FlowEstimator,
-        gmflow::GmFlow,
     },
-    torch::Placement,
-    weights::load,
+    engine::EditParameters,
 };
 use tch::{Kind, Tensor};
 
@@ -36,12 +33,13 @@ fn canny_is_opencvs() {
 #[test]
 fn cuts_are_found_and_nothing_else() {
     let (fixture, _no_grad) = (Fixture::open("footage"), tch::no_grad_guard());
-    let flow =
-        FlowEstimator::new(load(&model("gmflow"), Placement::cpu(), GmFlow::new).expect("GMFlow's weights"));
     let find = |key: &str| {
         let frames = fixture.tensor(key).permute([0, 3, 1, 2]).to_kind(Kind::Float) / 255.0;
-        let frames: Vec<Tensor> = (0..frames.size()[0]).map(|index| frames.narrow(0, index, 1)).collect();
-        cuts::find(&flow, &frames.iter().collect::<Vec<_>>(), 0.1)
+        let thumbnails: Vec<Tensor> =
+            (0..frames.size()[0]).map(|index| cuts::thumbnail(&frames.narrow(0, index, 1))).collect();
+        let threshold = EditParameters::default().cut_threshold;
+        let cut = |&index: &usize| cuts::is_cut(&thumbnails, index, threshold);
+        (1..thumbnails.len()).filter(cut).collect::<Vec<usize>>()
     };
     // six frames around each of five cuts; the fixture's own joints between them lie in one shot each
     let found = find("bikes.around_cuts");

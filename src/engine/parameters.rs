@@ -137,7 +137,7 @@ impl Default for EditParameters {
             interpolation: Interpolation::Auto,
             color_calibration: ColorCalibration::On,
             cut_detection: CutDetection::default(),
-            cut_threshold: 0.1,
+            cut_threshold: 0.25,
         }
     }
 }

@@ -29,6 +29,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Session {
     shot: Option<Shot>,
+    /// Thumbnails of the last frames, which decide about cuts with those to come.
+    recent: Vec<Tensor>,
     /// The user's picture that was used last: it shows one shot's first frame, not the next one's.
     used_picture: Option<PathBuf>,
     said: HashSet<String>,
@@ -61,11 +63,12 @@ impl Session {
     /// Forgets the shot.
     pub fn end_shot(&mut self) {
         self.shot = None;
+        self.recent.clear();
     }
 
     /// Where shots begin: told from outside, seen in the pictures, or forced by other settings.
     fn shot_starts(
-        &self,
+        &mut self,
         work: &mut Work,
         frames: &[Frame],
         sources: &[Source],
@@ -82,20 +85,22 @@ impl Session {
     }
 
     /// Where the pictures show a cut.
-    fn cuts_seen(&self, work: &mut Work, sources: &[Source]) -> Result<Vec<usize>, EngineError> {
+    fn cuts_seen(&mut self, work: &mut Work, sources: &[Source]) -> Result<Vec<usize>, EngineError> {
         if work.parameters.cut_detection != CutDetection::Auto {
+            self.recent.clear();
             return Ok(Vec::new());
         }
-        let threshold = work.parameters.cut_threshold;
-        let before = self.shot.as_ref().map(|shot| &shot.seed.source);
-        let images: Vec<&Tensor> =
-            before.into_iter().chain(sources.iter().map(|source| &source.image)).collect();
+        let (threshold, known) = (work.parameters.cut_threshold, self.recent.len());
+        for source in sources {
+            self.recent.push(cuts::thumbnail(&source.image));
+        }
         let mut starts = Vec::new();
-        for (index, pair) in images.windows(2).enumerate() {
-            if !work.run("cuts", || cuts::find(&work.model.flow, pair, threshold))?.is_empty() {
-                starts.push(index + usize::from(before.is_none()));
+        for index in known.max(1)..self.recent.len() {
+            if work.run("cuts", || cuts::is_cut(&self.recent, index, threshold))? {
+                starts.push(index - known);
             }
         }
+        self.recent.drain(..self.recent.len().saturating_sub(cuts::HISTORY));
         Ok(starts)
     }
 
