@@ -39,8 +39,8 @@ fn picture(kind: u32, x: f64) -> Picture {
     let sample = |row: usize, column: usize, channel: usize| {
         let (u, v) = (column as f64 + x, row as f64);
         let (f, phase) = (0.11 + 0.05 * f64::from(kind), channel as f64 + 2.0 * f64::from(kind));
-        let wave =
-            (u * f + phase).sin() * (v * (0.23 - 0.4 * f) + phase).cos() + 0.6 * (u * 0.31 - v * 0.27).sin();
+        let wave = (u * f + phase).sin() * (v * (0.23 - 0.4 * f) + phase).cos()
+            + 0.6 * (u * 0.31 - v * (0.27 - 0.5 * f64::from(kind))).sin();
         (127.5 + 70.0 * wave).clamp(0.0, 255.0) as u8
     };
     let samples = (0..HEIGHT * WIDTH * 3).map(|i| sample(i / 3 / WIDTH, i / 3 % WIDTH, i % 3)).collect();
