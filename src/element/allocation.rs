@@ -3,7 +3,7 @@
 use gst::{FlowError, prelude::*, subclass::prelude::*};
 use gst_video::{VideoFrameRef, VideoInfo};
 
-use super::{CAT, imp::FlowVidFilter};
+use super::{CAT, frames, imp::FlowVidFilter};
 
 /// Each frame is copied when it comes: one buffer is being filled while another is read.
 const BUFFERS: u32 = 2;
@@ -81,8 +81,7 @@ fn copy_frame(
 ) -> Result<(), glib::BoolError> {
     let carried = gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::META;
     frame.copy_into(target, carried, ..)?;
-    let source = VideoFrameRef::from_buffer_ref_readable(frame, info)?;
-    source.copy(&mut VideoFrameRef::from_buffer_ref_writable(target, info)?)
+    frames::copy_planes(&VideoFrameRef::from_buffer_ref_readable(frame, info)?, target, info)
 }
 
 /// Ordinary memory: our frames lie in such memory already, and a copy would win nothing.
@@ -100,7 +99,10 @@ impl FlowVidFilter {
             self.downstream.lock().pool = pool;
         }
         let pool = self.downstream.lock().pool.clone();
-        pool.map_or(Ok(frame.clone()), |pool| pool.copy(&frame))
+        match pool {
+            Some(pool) => pool.copy(&frame),
+            None => Ok(frame),
+        }
     }
 
     /// Downstream or its caps are others: ask again before the next frame.

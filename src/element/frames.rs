@@ -30,16 +30,25 @@ pub fn take(buffer: &gst::BufferRef, info: &VideoInfo) -> Result<gst::Buffer, Bo
         gst::Buffer::from_mut_slice(map[..info.size()].to_vec())
     } else {
         let mut copy = blank(info);
-        let mut target = VideoFrameRef::from_buffer_ref_writable(writable(&mut copy)?, info)?;
-        source.copy(&mut target)?;
-        if halves_a_pair(info) {
-            copy_pairs(&source, &mut target)?;
-        }
-        drop(target);
+        copy_planes(&source, writable(&mut copy)?, info)?;
         copy
     };
     carry(buffer, writable(&mut copy)?)?;
     Ok(copy)
+}
+
+/// Copies the picture of `source` into `target`, whose planes lie as its own meta or else `info` says.
+///
+/// # Errors
+/// If `target` is too small.
+pub fn copy_planes(
+    source: &VideoFrameRef<&gst::BufferRef>,
+    target: &mut gst::BufferRef,
+    info: &VideoInfo,
+) -> Result<(), BoolError> {
+    let mut target = VideoFrameRef::from_buffer_ref_writable(target, info)?;
+    source.copy(&mut target)?;
+    if halves_a_pair(info) { copy_pairs(source, &mut target) } else { Ok(()) }
 }
 
 /// Packed 4:2:2 keeps two pixels in four bytes; of an odd width, half of a row's last four is no pixel.

@@ -51,25 +51,34 @@ fn upstream_is_offered_a_pool_that_takes_any_stride() {
     feed(&mut harness, 0..1);
 }
 
-#[test]
-fn frames_leave_in_downstreams_own_memory() {
-    let element = filter(3, 2);
+/// Downstream of `element` offers a pool of its own for frames of `info`.
+fn offer(element: &FlowVidFilter, info: &gst_video::VideoInfo) -> OwnPool {
     let pool: OwnPool = glib::Object::new();
-    let offered = pool.clone().upcast::<gst::BufferPool>();
+    let (offered, size) = (pool.clone().upcast::<gst::BufferPool>(), info.size() as u32);
     element.static_pad("src").unwrap().add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
         let Some(gst::PadProbeData::Query(query)) = &mut info.data else { return gst::PadProbeReturn::Ok };
         let gst::QueryViewMut::Allocation(query) = query.view_mut() else { return gst::PadProbeReturn::Ok };
-        query.add_allocation_pool(Some(&offered), small().size() as u32, 1, 0);
+        query.add_allocation_pool(Some(&offered), size, 1, 0);
         gst::PadProbeReturn::Handled
     });
-    let mut harness = playing(&element, &small());
-    feed(&mut harness, 0..7);
-    harness.push_event(gst::event::Eos::new());
-    let received = pull_all(&mut harness);
-    assert_eq!(received.len(), 7);
-    assert_eq!(pool.imp().given.load(Ordering::SeqCst), 7, "frames in downstream's memory");
-    for (index, buffer) in received.iter().enumerate() {
-        assert_eq!(bytes(buffer), bytes(&timed(&small(), index)), "frame {index}");
-        assert_eq!(buffer.pts(), timed(&small(), index).pts(), "frame {index}");
+    pool
+}
+
+#[test]
+fn frames_leave_in_downstreams_own_memory() {
+    // Of the second, GStreamer's own copy would lose a sample.
+    for info in [small(), info(gst_video::VideoFormat::Yuy2, 15, 16, (25, 1))] {
+        let element = filter(3, 2);
+        let pool = offer(&element, &info);
+        let mut harness = playing(&element, &info);
+        (0..7).for_each(|index| assert!(harness.push(timed(&info, index)).is_ok()));
+        harness.push_event(gst::event::Eos::new());
+        let received = pull_all(&mut harness);
+        assert_eq!(received.len(), 7);
+        assert_eq!(pool.imp().given.load(Ordering::SeqCst), 7, "frames in downstream's memory");
+        for (index, buffer) in received.iter().enumerate() {
+            assert_eq!(bytes(buffer), bytes(&timed(&info, index)), "{} frame {index}", info.format());
+            assert_eq!(buffer.pts(), timed(&info, index).pts(), "frame {index}");
+        }
     }
 }
