@@ -11,7 +11,7 @@ mod alarm;
 mod allocation;
 mod caps;
 mod enums;
-pub mod frames;
+mod frames;
 mod imp;
 mod items;
 mod latency;

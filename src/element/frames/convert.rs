@@ -112,32 +112,24 @@ impl Converter {
         if self.input.info == self.output.info { Ok(frame) } else { self.like(&frame, None) }
     }
 
-    /// A frame in the output's format that shows `picture` and has nothing of another frame: neither
-    /// remainder nor alpha nor carrier. The picture must have the stream's size.
-    pub fn shown(&mut self, picture: &Picture) -> gst::Buffer {
-        gst::Buffer::from_mut_slice(self.render(None, Some(picture)))
-    }
-
     fn like(&mut self, frame: &gst::BufferRef, picture: Option<&Picture>) -> Result<gst::Buffer, BoolError> {
         let map = readable(frame, &self.input)?;
-        let mut out = gst::Buffer::from_mut_slice(self.render(Some(&map), picture));
+        let mut out = gst::Buffer::from_mut_slice(self.render(&map, picture, 1.0));
         carry(frame, writable(&mut out)?)?;
         Ok(out)
     }
 
-    fn render(&mut self, frame: Option<&[u8]>, picture: Option<&Picture>) -> Vec<u8> {
+    /// The bytes of `frame` in the output's format, edited where there is a `picture`; `remainder`: how much
+    /// of what the picture could not hold goes back into a pixel that the edit left alone, 0..1.
+    pub(super) fn render(&mut self, frame: &[u8], picture: Option<&Picture>, remainder: f32) -> Vec<u8> {
         let mut out = self.canvas(frame);
-        self.rows.kept.fill(if frame.is_some() { 1.0 } else { 0.0 });
+        self.rows.kept.fill(remainder);
         for y in 0..self.input.height() {
-            if let Some(frame) = frame {
-                self.read_row(frame, y);
-            }
-            match (picture.map(|picture| &picture.samples), frame.is_some()) {
-                (Some(Samples::U8(samples)), true) => self.merge(samples, y, NARROW),
-                (Some(Samples::U16(samples)), true) => self.merge(samples, y, WIDE),
-                (Some(Samples::U8(samples)), false) => self.replace(samples, y, NARROW),
-                (Some(Samples::U16(samples)), false) => self.replace(samples, y, WIDE),
-                (None, _) => {}
+            self.read_row(frame, y);
+            match picture.map(|picture| &picture.samples) {
+                Some(Samples::U8(samples)) => self.merge(samples, y, NARROW, remainder),
+                Some(Samples::U16(samples)) => self.merge(samples, y, WIDE, remainder),
+                None => {}
             }
             self.write_row(frame, y, &mut out);
         }
@@ -146,10 +138,8 @@ impl Converter {
 
     /// The bytes that the picture is written into. They hold what is not picture: alpha (the source's, or
     /// full) and padding.
-    fn canvas(&self, frame: Option<&[u8]>) -> Vec<u8> {
-        if let Some(frame) = frame
-            && self.input.info == self.output.info
-        {
+    fn canvas(&self, frame: &[u8]) -> Vec<u8> {
+        if self.input.info == self.output.info {
             return frame[..self.output.info.size()].to_vec();
         }
         let unused_alpha = self.output.info.format_info().pixel_stride()[0] == 4;
@@ -160,10 +150,10 @@ impl Converter {
         out
     }
 
-    fn copy_alpha(&self, frame: Option<&[u8]>, to: &Component, out: &mut [u8]) {
+    fn copy_alpha(&self, frame: &[u8], to: &Component, out: &mut [u8]) {
         let mut codes = vec![to.most; to.width];
         for y in 0..to.height {
-            if let (Some(from), Some(frame)) = (&self.input.alpha, frame) {
+            if let Some(from) = &self.input.alpha {
                 from.read(frame, y, &mut codes);
                 codes.iter_mut().for_each(|code| *code *= to.most / from.most);
             }
@@ -171,19 +161,8 @@ impl Converter {
         }
     }
 
-    /// Puts row `y` of the edited picture in place of the source's.
-    fn replace<S: Copy + Into<f32>>(&mut self, edited: &[S], y: usize, full: f32) {
-        let row_length = 3 * self.input.width();
-        let value = 1.0 / full;
-        let [red, green, blue] = &mut self.rows.rgb;
-        let pixels = edited[y * row_length..][..row_length].chunks_exact(3);
-        for (((edited, red), green), blue) in pixels.zip(red).zip(green).zip(blue) {
-            [*red, *green, *blue] = [edited[0], edited[1], edited[2]].map(|sample| sample.into() * value);
-        }
-    }
-
     /// Puts row `y` of the edited picture in place of the source's, and adds the source's remainder.
-    fn merge<S: Copy + Into<f32>>(&mut self, edited: &[S], y: usize, full: f32) {
+    fn merge<S: Copy + Into<f32>>(&mut self, edited: &[S], y: usize, full: f32, remainder: f32) {
         let row_length = 3 * self.input.width();
         let row = &edited[y * row_length..][..row_length];
         let source_full = if self.input.is_deep() { WIDE } else { NARROW };
@@ -195,7 +174,7 @@ impl Converter {
             let source = [*red, *green, *blue];
             let shown = source.map(|value| scaled(value, source_full) as f32 * source_value);
             let change = (0..3).fold(0.0f32, |most, at| most.max((edited[at] - shown[at]).abs()));
-            *kept = (1.0 - change / FULL_EDIT).max(0.0);
+            *kept = remainder * (1.0 - change / FULL_EDIT).max(0.0);
             let merged = |at: usize| edited[at] + *kept * (source[at] - shown[at]);
             [*red, *green, *blue] = [merged(0), merged(1), merged(2)];
         }
@@ -206,7 +185,7 @@ impl Converter {
         self.input.levels.decode_row(&self.rows.source, &mut self.rows.rgb);
     }
 
-    fn write_row(&mut self, frame: Option<&[u8]>, y: usize, out: &mut [u8]) {
+    fn write_row(&mut self, frame: &[u8], y: usize, out: &mut [u8]) {
         let Rows { source, rgb, codes, kept } = &mut self.rows;
         let (input, output) = (&self.input, &self.output);
         output.levels.encode_row(rgb, codes);

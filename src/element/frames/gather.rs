@@ -92,19 +92,14 @@ impl Gatherer {
     }
 
     /// Writes the row of chroma that is complete after row `y`, if one is.
-    pub fn finish(
-        &mut self,
-        y: usize,
-        (input, frame): (&Side, Option<&[u8]>),
-        (output, out): (&Side, &mut [u8]),
-    ) {
+    pub fn finish(&mut self, y: usize, (input, frame): (&Side, &[u8]), (output, out): (&Side, &mut [u8])) {
         let Some(row) = self.vertical.finished(y, output.height()) else { return };
         let sums = &mut self.open[row % 2];
         let share = 1.0 / sums.weight;
         for (index, chroma) in sums.chroma.iter().enumerate() {
             let finished = self.finished.iter_mut();
             finished.zip(chroma).for_each(|(finished, sum)| *finished = share * sum);
-            if let (Some(scale), Some(frame)) = (self.remainder, frame) {
+            if let Some(scale) = self.remainder {
                 input.components[index + 1].read(frame, row, &mut self.source);
                 let spread = self.source.iter().zip(&sums.source[index]).zip(&sums.kept);
                 for (finished, ((source, sum), kept)) in self.finished.iter_mut().zip(spread) {

@@ -56,9 +56,10 @@ fn colorful(info: &VideoInfo) -> Picture {
     })
 }
 
-/// The native frame that shows `picture`.
+/// The native frame that shows `picture` and has nothing of another frame.
 fn native(picture: &Picture, info: &VideoInfo) -> gst::Buffer {
-    Converter::new(info, info).unwrap().shown(picture)
+    let blank = vec![0; info.size()];
+    gst::Buffer::from_mut_slice(Converter::new(info, info).unwrap().render(&blank, Some(picture), 0.0))
 }
 
 /// All code values, component by component, at the component's own size.
@@ -92,9 +93,7 @@ fn loss(before: &gst::BufferRef, after: &gst::BufferRef, info: &VideoInfo) -> (i
 
 /// The frame made anew of its picture alone, as where everything was edited.
 fn there_and_back(frame: &gst::BufferRef, info: &VideoInfo) -> gst::Buffer {
-    let mut converter = Converter::new(info, info).unwrap();
-    let picture = converter.picture(frame).unwrap();
-    converter.shown(&picture)
+    native(&Converter::new(info, info).unwrap().picture(frame).unwrap(), info)
 }
 
 /// Every code value of every sample, beyond black, white and the gamut too.
