@@ -57,6 +57,11 @@ pub struct History {
 }
 
 impl History {
+    /// How many batches there were.
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
     /// The notes of the next batch: what the engine said of each frame, with the frame's stream time.
     pub fn batch<'a>(
         &mut self,

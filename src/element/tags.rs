@@ -77,9 +77,9 @@ impl Tags {
     }
 
     fn with_ours(&self, event: gst::Event) -> gst::Event {
-        match (&self.ours, self.merged()) {
-            (Some(_), Some(merged)) => gst::event::Tag::builder(merged).seqnum(event.seqnum()).build(),
-            _ => event,
+        match self.merged() {
+            Some(merged) => gst::event::Tag::builder(merged).seqnum(event.seqnum()).build(),
+            None => event,
         }
     }
 

@@ -33,7 +33,6 @@ pub struct Worker {
     engine: Option<Box<dyn Engine>>,
     output: Option<Negotiated>,
     generation: u64,
-    batches: u64,
     history: History,
     /// A frame has left since the start or the last flush or event that resets.
     shot_sent: bool,
@@ -71,7 +70,6 @@ impl Worker {
             engine: None,
             output: None,
             generation: 0,
-            batches: 0,
             history: History::default(),
             shot_sent: false,
             told_of_nothing_to_do: false,
@@ -230,7 +228,7 @@ impl Worker {
         if let Some(engine) = &mut self.engine {
             engine.reset(); // what it remembers is from before these frames
         }
-        self.send(frame, &UNCHANGED, None)?;
+        self.send(frame, &UNCHANGED, None, None)?;
         self.with_element(|element| element.imp().status.lock().bypassed += 1);
         Ok(())
     }
@@ -266,8 +264,10 @@ impl Worker {
         self.record_processing(watch.elapsed());
         let times = frames.iter().map(|frame| ClockTime::from_nseconds(frame.stream_time));
         let notes = self.history.batch(edited.frames.iter().zip(times));
+        let mut tags = settings.add_tags.then(|| tags::of(settings));
         for ((frame, edited), note) in frames.into_iter().zip(&edited.frames).zip(notes) {
-            self.send(frame, edited, Some(note).filter(|_| settings.add_meta))?;
+            let tags = edited.picture.as_ref().and_then(|_| tags.take());
+            self.send(frame, edited, tags, Some(note).filter(|_| settings.add_meta))?;
         }
         Ok(())
     }
@@ -344,14 +344,15 @@ impl Worker {
         })
     }
 
-    /// Sends the frame at the head as `edited` says, with `note` on it.
+    /// Sends the frame at the head as `edited` says, after `tags` and with `note` on it.
     fn send(
         &mut self,
         frame: InputFrame,
         edited: &EditedFrame,
+        tags: Option<gst::TagList>,
         note: Option<FrameNote>,
     ) -> Result<(), Leave> {
-        let before = self.before(&frame, edited);
+        let before = self.before(&frame, edited, tags);
         let Some(output) = &mut self.output else { return Err(Leave::Stale) };
         let buffer = match &edited.picture {
             Some(picture) => output.converter.edited(picture, &frame.buffer),
@@ -370,11 +371,10 @@ impl Worker {
     }
 
     /// What downstream hears just before the frame.
-    fn before(&self, frame: &InputFrame, edited: &EditedFrame) -> Vec<Output> {
-        let told = edited.picture.is_some() && frame.settings.add_tags;
+    fn before(&self, frame: &InputFrame, edited: &EditedFrame, tags: Option<gst::TagList>) -> Vec<Output> {
         let cut = edited.starts_shot && self.shot_sent && !frame.key_unit_asked;
-        let tags = told.then(|| Output::Tags(tags::of(&frame.settings)));
-        tags.into_iter().chain(cut.then(|| Output::Event(force_key_unit(frame)))).collect()
+        let key_unit = cut.then(|| Output::Event(force_key_unit(frame)));
+        tags.map(Output::Tags).into_iter().chain(key_unit).collect()
     }
 
     // What the application hears.
@@ -383,14 +383,13 @@ impl Worker {
         let keyframes = edited.frames.iter().filter(|frame| frame.keyframe).count();
         let pts = |frame: Option<&InputFrame>| frame.and_then(|frame| frame.buffer.pts());
         let report = BatchReport {
-            index: self.batches,
+            index: self.history.batches(),
             span: (pts(frames.first()), pts(frames.last())),
             frames: (frames.len(), keyframes),
             duration: self.stream.frame_time().of(frames.len() as u64),
             wall,
             timings: &edited.timings,
         };
-        self.batches += 1;
         self.with_element(|element| {
             messages::batch(element, &report);
             let mut status = element.imp().status.lock();

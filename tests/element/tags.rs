@@ -76,6 +76,22 @@ fn an_edit_is_told_before_its_first_frame_and_again_when_it_changes() {
     assert_eq!(seen[start..], expected.concat());
 }
 
+/// The whole batch is edited with what its first frame met.
+#[test]
+fn a_change_within_a_batch_is_told_with_the_next() {
+    let element = editing("oil");
+    let mut harness = playing(&element, &small());
+    let out = record(&element);
+    feed(&mut harness, 0..1);
+    element.set_property("prompt", "pencil");
+    feed(&mut harness, 1..6);
+    harness.push_event(gst::event::Eos::new());
+    let seen = until(&out, &event("eos"));
+    let start = seen.iter().position(|out| *out == event("segment")).unwrap() + 1;
+    let expected = [vec![event("tag")], buffers(0..3), vec![event("tag")], buffers(3..6), vec![event("eos")]];
+    assert_eq!(seen[start..], expected.concat());
+}
+
 #[test]
 fn the_tags_tell_of_model_prompt_and_seed() {
     let element = editing("oil; thick");
