@@ -45,7 +45,7 @@ pub enum FrameTime {
 }
 
 /// Taken for a variable frame rate until two frames were seen.
-const UNKNOWN_RATE: FrameTime = FrameTime::Rate(25, 1);
+pub const UNKNOWN_RATE: FrameTime = FrameTime::Rate(25, 1);
 
 impl FrameTime {
     /// From the caps' `framerate`; where it is 0/1, from the distance of the last two frames.

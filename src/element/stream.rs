@@ -13,7 +13,7 @@ use super::{
     caps::Format,
     enums::OverloadPolicy,
     items::{Boundary, Input, InputFrame, Output, first_batch},
-    latency::{FrameTime, FrameTimes, ProcessingTime, Verdict},
+    latency::{Delay, FrameTime, FrameTimes, ProcessingTime, UNKNOWN_RATE, Verdict},
     overload::{self, Load, Relief},
     queue::{Pop, Push, Queue},
     settings::Timing,
@@ -41,22 +41,14 @@ struct State {
     worker_gone: bool,
     /// For the engine's work on the present generation.
     cancel: CancelToken,
-    batch_frames: usize,
+    load: Load,
     drains: u64,
     drained: u64,
     timing: Timing,
     processing: ProcessingTime,
     frame_times: FrameTimes,
-    /// Upstream does not wait for us.
-    live: bool,
-    /// The engine computes or loads.
-    working: bool,
-    /// The worker waits for room in the output queue.
-    blocked: bool,
     /// The source pad's thread is busy with what it took last.
     pushing: bool,
-    /// Frames at the input's head that the engine has taken.
-    taken: usize,
     /// The alarms set so far, and the last one that rang.
     alarms: u64,
     rang: u64,
@@ -67,20 +59,9 @@ impl State {
         !self.stopped && matches!(self.flow, Flow::Running | Flow::Eos)
     }
 
-    fn load(&self) -> Load {
-        Load {
-            live: self.live,
-            working: self.working,
-            blocked: self.blocked,
-            taken: self.taken,
-            batch_frames: self.batch_frames,
-        }
-    }
-
     /// Makes room for a frame of a live stream, by the policy.
     fn relieve(&mut self) -> Relief {
-        let load = self.load();
-        let relief = overload::relieve(&mut self.input, load, self.timing.overload);
+        let relief = overload::relieve(&mut self.input, self.load, self.timing.overload);
         if relief.call_off {
             self.cancel_work();
         }
@@ -88,27 +69,25 @@ impl State {
     }
 
     fn resize(&mut self) {
-        let batches = overload::batches_queued(self.live, self.timing.overload);
-        self.input.set_capacity(batches * self.batch_frames);
-        self.output.set_capacity(self.batch_frames);
+        let batches = overload::batches_queued(self.load.live, self.timing.overload);
+        self.input.set_capacity(batches * self.load.batch_frames);
+        self.output.set_capacity(self.load.batch_frames);
     }
 
     /// How long a file's batch may get no frame before somebody looks why.
     fn patience(&self) -> Option<Duration> {
-        let timeout = Duration::from_nanos(self.timing.stall_timeout);
-        Some(timeout).filter(|timeout| !self.live && !timeout.is_zero())
+        time_of(self.timing.stall_timeout).filter(|_| !self.load.live).map(Into::into)
     }
 
     /// When the batch that begins with `first` is to be closed.
     fn deadline(&self, first: &InputFrame) -> Option<ClockTime> {
-        let timeout = bounded(self.timing.batch_timeout);
-        let arrived = first.arrived.filter(|_| self.live && !timeout.is_zero())?;
-        Some(arrived.saturating_add(timeout))
+        let timeout = time_of(self.timing.batch_timeout).filter(|_| self.load.live)?;
+        first.arrived.map(|arrived| arrived.saturating_add(timeout))
     }
 
     /// The worker looks for work.
     fn rest(&mut self) {
-        (self.working, self.blocked, self.taken) = (false, false, 0);
+        self.load = Load { working: false, blocked: false, taken: 0, ..self.load };
     }
 
     /// Cancels what the engine works on. Its results will be for a generation that has passed.
@@ -148,28 +127,31 @@ pub struct Stream {
 impl Stream {
     /// Open and empty, for batches of `batch_frames`.
     pub fn new(batch_frames: usize, timing: Timing) -> Self {
-        let fixed = bounded(timing.processing_latency);
-        let state = State {
-            input: Queue::new(2 * batch_frames),
-            output: Queue::new(batch_frames),
+        let load = Load {
+            live: false,
+            working: true, // until the worker first asks for work
+            blocked: false,
+            taken: 0,
+            batch_frames,
+        };
+        let mut state = State {
+            input: Queue::new(0),
+            output: Queue::new(0),
             flow: Flow::Running,
             stopped: false,
             worker_gone: false,
             cancel: CancelToken::new(),
-            batch_frames,
+            load,
             drains: 0,
             drained: 0,
             timing,
-            processing: ProcessingTime::new(Some(fixed).filter(|time| !time.is_zero())),
+            processing: ProcessingTime::new(time_of(timing.processing_latency)),
             frame_times: FrameTimes::default(),
-            live: false,
-            working: true, // until the worker first asks for work
-            blocked: false,
             pushing: false,
-            taken: 0,
             alarms: 0,
             rang: 0,
         };
+        state.resize();
         Self { state: Mutex::new(state), changed: Condvar::new(), stop: CancelToken::new() }
     }
 
@@ -270,14 +252,13 @@ impl Stream {
 
     /// One frame's duration, as far as it is known.
     pub fn frame_time(&self) -> FrameTime {
-        let time = self.state.lock().frame_times.get();
-        time.unwrap_or(FrameTime::new(gst::Fraction::new(0, 1), None))
+        self.state.lock().frame_times.get().unwrap_or(UNKNOWN_RATE)
     }
 
     /// Upstream says whether it waits for us.
     pub fn set_live(&self, live: bool) {
         self.change(|state| {
-            state.live = live;
+            state.load.live = live;
             state.resize();
         });
     }
@@ -334,14 +315,14 @@ impl Stream {
     }
 
     /// What a LATENCY query is answered from.
-    pub fn delay(&self) -> super::latency::Delay {
+    pub fn delay(&self) -> Delay {
         let state = self.state.lock();
-        super::latency::Delay {
-            batch_frames: state.batch_frames as u64,
+        Delay {
+            batch_frames: state.load.batch_frames as u64,
             capacity: (state.input.capacity() + state.output.capacity()) as u64,
             frame: state.frame_times.get(),
             processing: state.processing.reported(),
-            batch_timeout: Some(bounded(state.timing.batch_timeout)).filter(|timeout| !timeout.is_zero()),
+            batch_timeout: time_of(state.timing.batch_timeout),
             leaky: state.timing.overload == OverloadPolicy::Drop,
         }
     }
@@ -421,8 +402,8 @@ impl Stream {
             let (frames, full) = first_batch(state.input.iter(), wanted);
             if full || (state.rang == state.alarms && alarm.is_some() && !frames.is_empty()) {
                 let frames: Vec<_> = frames.into_iter().cloned().collect();
-                state.taken = frames.len();
-                state.working = true;
+                state.load.taken = frames.len();
+                state.load.working = true;
                 return Ok((frames, state.cancel.clone()));
             }
             let deadline = frames.first().and_then(|first| state.deadline(first));
@@ -462,15 +443,15 @@ impl Stream {
 
     /// The engine is about to do what takes long.
     pub fn begin_work(&self) {
-        self.state.lock().working = true;
+        self.state.lock().load.working = true;
     }
 
     /// Makes room for batches of `frames`. True if the pipeline must hear of a greater latency.
     pub fn make_room(&self, frames: usize) -> bool {
         self.change(|state| {
-            let grew = frames > state.batch_frames;
+            let grew = frames > state.load.batch_frames;
             if grew {
-                state.batch_frames = frames;
+                state.load.batch_frames = frames;
                 state.resize();
             }
             grew
@@ -518,14 +499,14 @@ impl Stream {
         before: Vec<Output>,
     ) -> Result<(), Stale> {
         let mut state = self.state.lock();
-        state.working = false;
+        state.load.working = false;
         loop {
             if !current(&state, generation) {
                 return Err(Stale);
             }
             self.forward_events(&mut state);
-            state.blocked = state.output.frames() >= state.output.capacity();
-            if !state.blocked {
+            state.load.blocked = state.output.frames() >= state.output.capacity();
+            if !state.load.blocked {
                 break;
             }
             self.changed.wait(&mut state);
@@ -534,7 +515,7 @@ impl Stream {
             state.output.push(item, generation);
         }
         advance(&mut state, Output::Buffer(buffer));
-        state.taken = state.taken.saturating_sub(1);
+        state.load.taken = state.load.taken.saturating_sub(1);
         self.changed.notify_all();
         Ok(())
     }
@@ -543,7 +524,7 @@ impl Stream {
     pub fn record_processing(&self, time: ClockTime) -> Verdict {
         let frame = self.frame_time().of(1);
         let mut state = self.state.lock();
-        if state.live { state.processing.record(time, frame) } else { Verdict::Fine }
+        if state.load.live { state.processing.record(time, frame) } else { Verdict::Fine }
     }
 
     /// The worker has ended, for whatever reason: nobody may wait for it.
@@ -596,10 +577,10 @@ impl Stream {
     }
 }
 
-/// A user's time. Beyond a year all are for ever, and sums of times stay in their range.
-fn bounded(nanoseconds: u64) -> ClockTime {
+/// A user's time; 0 is none. Beyond a year all are for ever, and sums of times stay in their range.
+fn time_of(nanoseconds: u64) -> Option<ClockTime> {
     const YEAR: u64 = 365 * 24 * 3600 * 1_000_000_000;
-    ClockTime::from_nseconds(nanoseconds.min(YEAR))
+    Some(ClockTime::from_nseconds(nanoseconds.min(YEAR))).filter(|time| !time.is_zero())
 }
 
 fn flow_of(state: &State) -> Result<FlowSuccess, FlowError> {
