@@ -69,8 +69,8 @@ use parking_lot::Mutex;
 use super::{
     CAT, caps,
     enums::EngineKind,
-    pads::Upstream,
     settings::{Access, PROPERTIES, Property, Settings, Status, When},
+    sinkpad::Upstream,
     stream::Stream,
     tags::Tags,
     worker::Worker,
@@ -90,7 +90,7 @@ pub struct FlowVidFilter {
     pub(super) status: Mutex<Status>,
     pub(super) script: Mutex<IdentityScript>,
     pub(super) upstream: Mutex<Upstream>,
-    pub(super) position: Mutex<super::pads::Position>,
+    pub(super) position: Mutex<super::srcpad::Position>,
     pub(super) downstream: Mutex<super::allocation::Downstream>,
     pub(super) tags: Mutex<Tags>,
     running: Mutex<Option<Running>>,
