@@ -8,6 +8,8 @@ use std::sync::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
+use super::EngineError;
+
 /// Raised once, seen by all clones; can be waited for together with other channels.
 #[derive(Debug, Clone)]
 pub struct CancelToken(Arc<Shared>);
@@ -35,6 +37,14 @@ impl CancelToken {
     /// Whether [`cancel`](Self::cancel) was called.
     pub fn is_cancelled(&self) -> bool {
         self.0.raised.load(Ordering::SeqCst)
+    }
+
+    /// For `?` between two steps of the work that may be called off.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] once the token is raised.
+    pub fn check(&self) -> Result<(), EngineError> {
+        if self.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
     }
 
     /// Disconnects when the token is raised: for `crossbeam_channel::select!`.

@@ -71,7 +71,7 @@ impl Identity {
                 recv(cancel.raised()) -> _ => return Err(EngineError::Cancelled),
             }
         }
-        if cancel.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
+        cancel.check()
     }
 
     fn next_outcome(&self) -> Outcome {

@@ -1,5 +1,7 @@
 //! A run's keyframes: tracked, composed from warped edits, diffused, and held to their colours.
 
+use std::rc::Rc;
+
 use tch::Tensor;
 
 use super::{
@@ -54,7 +56,7 @@ pub fn compose(
     for index in &run.keyframes[usize::from(!run.seeded)..] {
         let position = index - run.frames.start;
         let source = &sources[position].image;
-        let frame = SourceFrame::new(source);
+        let frame = Rc::new(SourceFrame::new(source));
         let composite = Composite::of(&tracker.warped_edits(work, &frame)?);
         let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
         let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);

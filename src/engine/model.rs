@@ -5,7 +5,7 @@ use crate::{
     conditions::{flow::FlowEstimator, gmflow::GmFlow},
     editors::looks::Looks,
     interpolation::Rife,
-    torch::Placement,
+    torch::{Placement, PlacementError},
     weights::{ModelFolder, WeightsError, load},
 };
 
@@ -36,13 +36,12 @@ impl Model {
     ) -> Result<Self, EngineError> {
         // Flow and interpolation stay in full precision: their matching overflows in half.
         let full = Placement { kind: tch::Kind::Float, ..placement };
-        let wanted = || if abandoned.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) };
         folder.check()?;
         let gmflow = load(&folder.component("flow")?, full, GmFlow::new)?;
-        wanted()?;
+        abandoned.check()?;
         let rife = optional(folder, "interpolation", |part| load(part, full, Rife::new))?;
         let looks = Looks::load(folder, full)?;
-        wanted()?;
+        abandoned.check()?;
         let propagator = if folder.has("unet") { Some(Propagator::load(folder, placement)?) } else { None };
         Ok(Self { placement, flow: FlowEstimator::new(gmflow), looks, rife, propagator })
     }
@@ -50,6 +49,12 @@ impl Model {
 
 impl From<WeightsError> for EngineError {
     fn from(error: WeightsError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<PlacementError> for EngineError {
+    fn from(error: PlacementError) -> Self {
         Self::Unavailable(error.to_string())
     }
 }

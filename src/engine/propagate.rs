@@ -155,7 +155,7 @@ impl Propagator {
         cancel: &CancelToken,
     ) -> Result<Vec<LatentConditions>, EngineError> {
         let encode = |&(start, length): &(i64, i64)| {
-            check(cancel)?;
+            cancel.check()?;
             Ok(self.model.encode_conditions(&PictureConditions {
                 composite: conditions.composite.narrow(0, start, length),
                 confidence: conditions.confidence.narrow(0, start, length),
@@ -196,7 +196,7 @@ impl Propagator {
         let timesteps = self.times(timestep, keyframes);
         let mut mixed = sample.zeros_like();
         for guide in guides {
-            check(cancel)?;
+            cancel.check()?;
             guide.memory.next_call(keyframes);
             let text = guide.text.expand([keyframes, -1, -1], false);
             let denoised = self.model.denoise(sample, &timesteps, &text, latents, &mut guide.memory);
@@ -214,7 +214,7 @@ impl Propagator {
     ) -> Result<Tensor, EngineError> {
         let mut pictures = Vec::new();
         for &(start, length) in calls {
-            check(cancel)?;
+            cancel.check()?;
             let [latents, composite] =
                 [sample, &conditions.composite].map(|all| all.narrow(0, start, length));
             pictures.push(self.model.decode_upon(&latents, &composite).clamp(0.0, 1.0));
@@ -232,8 +232,4 @@ impl Propagator {
 /// Start and length of the micro-batches that `keyframes` go through the networks in, `most` at once.
 fn calls(keyframes: i64, most: i64) -> Vec<(i64, i64)> {
     (0..keyframes).step_by(most as usize).map(|start| (start, most.min(keyframes - start))).collect()
-}
-
-fn check(cancel: &CancelToken) -> Result<(), EngineError> {
-    if cancel.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
 }

@@ -101,7 +101,7 @@ pub fn open(
     cancel: &CancelToken,
 ) -> Result<Box<dyn Engine>, EngineError> {
     let places = search_path(plugin_folder.map(PathBuf::as_path));
-    let folder = ModelFolder::find(model, &places).map_err(unavailable)?;
+    let folder = ModelFolder::find(model, &places)?;
     let server = server(Key { folder, device: device.into(), dtype: dtype.into() })?;
     let session = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
     let (reply, answer) = bounded(1);
@@ -225,14 +225,10 @@ fn process(
 }
 
 fn load(key: &Key, abandoned: &CancelToken) -> Result<Model, EngineError> {
-    let placement = Placement::resolve(&key.device, &key.dtype).map_err(unavailable)?;
+    let placement = Placement::resolve(&key.device, &key.dtype)?;
     let model = Model::load(&key.folder, placement, abandoned)?;
     LOADS.fetch_add(1, Ordering::Relaxed);
     Ok(model)
-}
-
-fn unavailable(error: impl std::fmt::Display) -> EngineError {
-    EngineError::Unavailable(error.to_string())
 }
 
 fn server_is_gone() -> EngineError {

@@ -91,9 +91,7 @@ impl Session {
             return Ok(Vec::new());
         }
         let (threshold, known) = (work.parameters.cut_threshold, self.recent.len());
-        for source in sources {
-            self.recent.push(cuts::thumbnail(&source.image));
-        }
+        work.run("cuts", || self.recent.extend(sources.iter().map(|source| cuts::thumbnail(&source.image))))?;
         let mut starts = Vec::new();
         for index in known.max(1)..self.recent.len() {
             if work.run("cuts", || cuts::is_cut(&self.recent, index, threshold))? {

@@ -1,6 +1,6 @@
 //! How the keyframes of a run see the finished pictures: anchor, seed frame and the keyframe before.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, rc::Rc};
 
 use tch::Tensor;
 
@@ -43,25 +43,27 @@ impl SourceFrame {
 #[derive(Debug)]
 pub struct Tracker<'a> {
     /// The previous keyframe with its edit, `[1, 3, h, w]`, 0..1.
-    pub previous: (SourceFrame, Tensor),
+    pub previous: (Rc<SourceFrame>, Tensor),
     /// The last keyframe's sight of the anchor.
     pub sees_anchor: Sight,
     shot: &'a Shot,
-    anchor: SourceFrame,
+    anchor: Rc<SourceFrame>,
     /// Only where the run's first frame is not the anchor.
-    seed: Option<(SourceFrame, Sight)>,
+    seed: Option<(Rc<SourceFrame>, Sight)>,
 }
 
 impl<'a> Tracker<'a> {
     /// At the run's first keyframe: the shot's seed frame where the run is `seeded`, else its anchor.
     pub fn new(shot: &'a Shot, seeded: bool) -> Self {
-        let seed = || (SourceFrame::new(&shot.seed.source), Sight::of_itself(&shot.seed.source));
+        let first = Rc::new(SourceFrame::new(&shot.seed.source));
+        let anchor = if seeded { Rc::new(SourceFrame::new(&shot.anchor.source)) } else { first.clone() };
+        let seed = seeded.then(|| (first.clone(), Sight::of_itself(&shot.seed.source)));
         Self {
-            previous: (SourceFrame::new(&shot.seed.source), shot.seed.edit.shallow_clone()),
+            previous: (first, shot.seed.edit.shallow_clone()),
             sees_anchor: shot.seed_sees_anchor.shallow_clone(),
             shot,
-            anchor: SourceFrame::new(&shot.anchor.source),
-            seed: seeded.then(seed),
+            anchor,
+            seed,
         }
     }
 

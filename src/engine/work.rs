@@ -30,9 +30,7 @@ impl<'a> Work<'a> {
     /// # Errors
     /// [`EngineError::Cancelled`].
     pub fn run<T>(&mut self, stage: &'static str, work: impl FnOnce() -> T) -> Result<T, EngineError> {
-        if self.cancel.is_cancelled() {
-            return Err(EngineError::Cancelled);
-        }
+        self.cancel.check()?;
         let begun = Instant::now();
         let result = work();
         self.add(stage, begun.elapsed());
