@@ -4,18 +4,16 @@
 //! make bench
 //! ```
 
+mod pictures;
+
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Instant,
 };
 
 use clap::Parser;
-use gstflowvid::engine::{
-    CancelToken, EditParameters, Engine, Frame, ModelRequest, Picture, Propagation, Samples, open,
-};
+use gstflowvid::engine::{CancelToken, EditParameters, Engine, Frame, ModelRequest, Propagation, open};
 
 /// Times the engine's stages on a folder of pictures.
 #[derive(Parser)]
@@ -87,15 +85,9 @@ fn one_batch(
 }
 
 fn batch(folder: &Path, length: usize) -> Fallible<Vec<Frame>> {
-    let mut files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Fallible<Vec<_>>>()?;
-    files.sort();
-    let frame = |(index, file): (usize, PathBuf)| {
-        let image = image::open(file)?.into_rgb8();
-        let (width, height) = (image.width() as usize, image.height() as usize);
-        let picture = Arc::new(Picture { width, height, samples: Samples::U8(image.into_raw()) });
-        Ok(Frame { picture, stream_time: index as u64 * 40_000_000, starts_shot: false })
-    };
-    files.into_iter().take(length).enumerate().map(frame).collect()
+    let mut files = pictures::files(folder)?;
+    files.truncate(length);
+    Ok(pictures::frames(&files)?)
 }
 
 fn print_table(name: &str, times: &Times) {

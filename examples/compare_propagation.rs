@@ -7,14 +7,10 @@
 //! ```
 
 mod metrics;
+mod pictures;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::PathBuf};
 
-use anyhow::Context;
 use clap::Parser;
 use gstflowvid::{
     conditions::{flow::FlowEstimator, gmflow::GmFlow},
@@ -23,9 +19,9 @@ use gstflowvid::{
     torch::Placement,
     weights::{ModelFolder, load, search_path},
 };
-use image::RgbImage;
 use metrics::{Measures, Motion};
-use tch::{Kind, Tensor};
+use pictures::tensors;
+use tch::Tensor;
 
 #[derive(Parser)]
 struct Arguments {
@@ -76,7 +72,7 @@ fn main() -> anyhow::Result<()> {
     }
     for look in &arguments.picture {
         let file = std::env::temp_dir().join(format!("compare_propagation-{}.png", std::process::id()));
-        to_image(&clip.look_per_frame(look)[0]).save(&file)?;
+        tensors::to_image(&clip.look_per_frame(look)[0]).save(&file)?;
         let parameters = EditParameters { edited_frame: Some(file.clone()), ..Default::default() };
         let compared = clip.compare(&format!("picture: {look}"), &parameters);
         fs::remove_file(&file)?;
@@ -87,7 +83,9 @@ fn main() -> anyhow::Result<()> {
 
 impl Clip {
     fn open(arguments: &Arguments) -> anyhow::Result<Self> {
-        let frames = frames(&arguments.frames, arguments.from, arguments.count)?;
+        let files =
+            pictures::files(&arguments.frames)?.into_iter().skip(arguments.from).take(arguments.count);
+        let frames = pictures::frames(&files.collect::<Vec<_>>())?;
         let sources: Vec<Tensor> = frames.iter().map(|frame| image(&frame.picture)).collect();
         let folder = ModelFolder::find("nano", &search_path(None))?;
         let flow = FlowEstimator::new(load(&folder.component("flow")?, Placement::cpu(), GmFlow::new)?);
@@ -122,7 +120,7 @@ impl Clip {
         let folder = out.join(format!("{edit} {name}").replace([':', ' '], "_"));
         fs::create_dir_all(&folder)?;
         for (number, frame) in video.iter().enumerate() {
-            to_image(frame).save(folder.join(format!("{number:04}.png")))?;
+            tensors::to_image(frame).save(folder.join(format!("{number:04}.png")))?;
         }
         Ok(())
     }
@@ -149,27 +147,5 @@ fn edit(frames: &[Frame], parameters: &EditParameters) -> anyhow::Result<Vec<Ten
 /// `[1, 3, H, W]`, 0..1.
 fn image(picture: &Picture) -> Tensor {
     let Samples::U8(samples) = &picture.samples else { unreachable!("eight bits went in") };
-    let rows = Tensor::from_slice(samples).view([picture.height as i64, picture.width as i64, 3]);
-    rows.permute([2, 0, 1]).unsqueeze(0).to_kind(Kind::Float).contiguous() / 255.0
-}
-
-fn to_image(picture: &Tensor) -> RgbImage {
-    let [.., height, width] = picture.size()[..] else { unreachable!("a picture is 4-dimensional") };
-    let rows = (picture.clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8).permute([0, 2, 3, 1]);
-    let samples = Vec::<u8>::try_from(rows.contiguous().flatten(0, -1)).expect("bytes");
-    RgbImage::from_raw(width as u32, height as u32, samples).expect("as many samples as pixels")
-}
-
-fn frames(folder: &Path, from: usize, count: usize) -> anyhow::Result<Vec<Frame>> {
-    let mut files =
-        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
-    files.sort();
-    let frame = |(index, file): (usize, PathBuf)| {
-        let image =
-            image::open(&file).with_context(|| format!("{} is no picture", file.display()))?.into_rgb8();
-        let (width, height) = (image.width() as usize, image.height() as usize);
-        let picture = Arc::new(Picture { width, height, samples: Samples::U8(image.into_raw()) });
-        Ok(Frame { picture, stream_time: index as u64 * 40_000_000, starts_shot: false })
-    };
-    files.into_iter().skip(from).take(count).enumerate().map(frame).collect()
+    tensors::from_samples(samples, picture.width, picture.height)
 }

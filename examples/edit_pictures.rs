@@ -4,10 +4,11 @@
 //! cargo run --release --example edit_pictures -- --prompt "pencil sketch" frames/ edited/
 //! ```
 
+mod pictures;
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -50,7 +51,7 @@ fn main() -> Fallible<()> {
     let cancel = CancelToken::new();
     let mut engine = open(&request(&arguments), &cancel)?;
     let parameters = parameters(&arguments);
-    let files = pictures(&arguments.input)?;
+    let files = pictures::files(&arguments.input)?;
     fs::create_dir_all(&arguments.output)?;
     let mut done = 0;
     while done < files.len() {
@@ -86,17 +87,8 @@ fn parameters(arguments: &Arguments) -> EditParameters {
     }
 }
 
-fn pictures(folder: &Path) -> Fallible<Vec<PathBuf>> {
-    let mut files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Fallible<Vec<_>>>()?;
-    files.sort();
-    Ok(files)
-}
-
 fn frame(file: &Path, index: usize, rate: f64) -> Fallible<Frame> {
-    let image = image::open(file)?.into_rgb8();
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    let picture = Arc::new(Picture { width, height, samples: Samples::U8(image.into_raw()) });
-    Ok(Frame { picture, stream_time: (index as f64 / rate * 1e9).round() as u64, starts_shot: false })
+    Ok(pictures::frame(file, (index as f64 / rate * 1e9).round() as u64)?)
 }
 
 fn save(file: &Path, frame: &Frame, edited: EditedFrame) -> Fallible<()> {

@@ -12,8 +12,8 @@ use std::{fs, path::Path, time::Instant};
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod pictures;
 
-use anyhow::Context;
 use clap::Parser;
 use common::{
     model,
@@ -31,6 +31,7 @@ use gstflowvid::{
     torch::Placement,
     weights::load,
 };
+use pictures::tensors;
 use tch::{Kind, Tensor};
 
 #[derive(Parser)]
@@ -328,9 +329,7 @@ fn processor_seconds() -> f64 {
 }
 
 fn frames(folder: &Path, arguments: &Arguments) -> anyhow::Result<Vec<Tensor>> {
-    let mut files =
-        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
-    files.sort();
+    let files = pictures::files(folder)?;
     let chosen = files.iter().skip(arguments.skip).step_by(INTERVAL).take(arguments.keyframes + 1);
     let frames = chosen.map(|file| picture(file)).collect::<anyhow::Result<Vec<_>>>()?;
     anyhow::ensure!(frames.len() > 1, "{} holds too few pictures", folder.display());
@@ -339,8 +338,6 @@ fn frames(folder: &Path, arguments: &Arguments) -> anyhow::Result<Vec<Tensor>> {
 
 /// `[1, 3, 256, 448]`, 0..1.
 fn picture(file: &Path) -> anyhow::Result<Tensor> {
-    let image = image::open(file).with_context(|| format!("{} is no picture", file.display()))?.into_rgb8();
-    let (width, height) = (i64::from(image.width()), i64::from(image.height()));
-    let rows = Tensor::from_slice(&image.into_raw()).view([height, width, 3]);
-    Ok(resize(&(rows.permute([2, 0, 1]).unsqueeze(0).to_kind(Kind::Float).contiguous() / 255.0), SIZE))
+    let image = pictures::read(file)?;
+    Ok(resize(&tensors::from_samples(&image, image.width() as usize, image.height() as usize), SIZE))
 }

@@ -3,6 +3,8 @@
 //! `cargo run --release --example look_sheet -- picture.png sheet.png`
 //! `cargo run --release --example look_sheet -- picture.png sheet.png "a pencil sketch of a snowy wood"`
 
+mod pictures;
+
 use std::{path::PathBuf, time::Instant};
 
 use anyhow::Context;
@@ -13,7 +15,7 @@ use gstflowvid::{
     weights::{ModelFolder, search_path},
 };
 use image::{RgbImage, imageops};
-use tch::{Kind, Tensor};
+use pictures::tensors;
 
 #[derive(Parser)]
 struct Arguments {
@@ -48,31 +50,26 @@ fn main() -> anyhow::Result<()> {
     let placement = Placement::resolve(&arguments.device, "f32")?;
     let looks = Looks::load(&ModelFolder::find(&arguments.model, &search_path(None))?, placement)?;
     let source = read(&arguments)?;
-    let frames = to_tensor(&source).to_device(placement.device);
-    let mut pictures = vec![source];
+    let (width, height) = (source.width() as usize, source.height() as usize);
+    let frames = tensors::from_samples(&source, width, height).to_device(placement.device);
+    let mut sheet = vec![source];
     println!("{:>24}  picture 1, row by row from the left", "source");
     for (name, look) in wanted(&looks, &arguments.prompts) {
         let started = Instant::now();
-        let edited = to_picture(&looks.apply(&look, &frames, 1.0, None));
-        println!(
-            "{name:>24}  picture {}, {:.0} ms",
-            pictures.len() + 1,
-            started.elapsed().as_secs_f64() * 1e3
-        );
+        let edited = tensors::to_image(&looks.apply(&look, &frames, 1.0, None));
+        println!("{name:>24}  picture {}, {:.0} ms", sheet.len() + 1, started.elapsed().as_secs_f64() * 1e3);
         if let Some(folder) = &arguments.folder {
             std::fs::create_dir_all(folder)?;
             edited.save(folder.join(format!("{name}.png")))?;
         }
-        pictures.push(edited);
+        sheet.push(edited);
     }
-    let sheet = arrange(&pictures, arguments.columns);
+    let sheet = arrange(&sheet, arguments.columns);
     sheet.save(&arguments.sheet).with_context(|| format!("{} cannot be written", arguments.sheet.display()))
 }
 
 fn read(arguments: &Arguments) -> anyhow::Result<RgbImage> {
-    let file = arguments.picture.display();
-    let picture =
-        image::open(&arguments.picture).with_context(|| format!("{file} cannot be read"))?.into_rgb8();
+    let picture = pictures::read(&arguments.picture)?;
     let height = picture.height() * arguments.width / picture.width();
     Ok(imageops::resize(&picture, arguments.width, height.max(1), imageops::FilterType::Lanczos3))
 }
@@ -103,19 +100,4 @@ fn arrange(pictures: &[RgbImage], columns: usize) -> RgbImage {
         );
     }
     sheet
-}
-
-/// `[1, 3, H, W]`, 0..1.
-fn to_tensor(picture: &RgbImage) -> Tensor {
-    let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
-    let samples = Tensor::from_slice(picture.as_raw()).view([1, height, width, 3]);
-    samples.permute([0, 3, 1, 2]).to_kind(Kind::Float).contiguous() / 255.0
-}
-
-fn to_picture(frames: &Tensor) -> RgbImage {
-    let [_, _, height, width] = frames.size()[..] else { unreachable!("a picture is 4-dimensional") };
-    let samples =
-        (frames * 255.0).round().to_kind(Kind::Uint8).permute([0, 2, 3, 1]).contiguous().flatten(0, -1);
-    let samples = Vec::<u8>::try_from(samples).expect("bytes");
-    RgbImage::from_raw(width as u32, height as u32, samples).expect("as many samples as pixels")
 }
