@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{model, project};
+use common::{copy_folder, model, project};
 use gstflowvid::{
     conditions::gmflow::GmFlow,
     engine::{CancelToken, ModelRequest, open},
@@ -24,23 +24,11 @@ const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 fn copy_of_nano() -> (tempfile::TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let nano = root.path().join("nano");
-    copy(&project("models/nano"), &nano);
+    copy_folder(&project("models/nano"), &nano, &|_| true);
     for shared in ["gmflow", "rife"] {
         std::os::unix::fs::symlink(project("models").join(shared), root.path().join(shared)).unwrap();
     }
     (root, nano)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            fs::copy(from, to).unwrap();
-        }
-    }
 }
 
 /// What opening the folder says.

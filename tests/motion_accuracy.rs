@@ -26,6 +26,17 @@ fn scene(name: &str) -> Scene {
     scenes().into_iter().find(|(found, _)| *found == name).expect("a scene of that name").1
 }
 
+/// What each scene may show at most: mean and median end-point error, pixels, and the share of visible pixels
+/// called hidden.
+type Bounds<'a> = &'a [(&'a str, [f64; 3])];
+
+#[track_caller]
+fn assert_all(bounds: Bounds, estimate: impl Fn(&Scene) -> Accuracy) {
+    for (name, most) in bounds {
+        assert_accurate(name, &estimate(&scene(name)), *most);
+    }
+}
+
 /// From the frame at time 1 to the one at time 0.
 fn accuracy(scene: &Scene, estimate: impl Fn(&Tensor, &Tensor) -> FlowPair) -> Accuracy {
     let (frame, reference) = (scene.frame(1.0), scene.frame(0.0));
@@ -34,9 +45,8 @@ fn accuracy(scene: &Scene, estimate: impl Fn(&Tensor, &Tensor) -> FlowPair) -> A
     Accuracy::of(&pair.to, &seen, &scene.truth(1.0, 0.0))
 }
 
-/// Largest mean and median end-point error, pixels, and largest share of visible pixels called hidden.
 #[track_caller]
-fn assert_accurate(name: &str, found: &Accuracy, mean: f64, median: f64, false_alarm: f64) {
+fn assert_accurate(name: &str, found: &Accuracy, [mean, median, false_alarm]: [f64; 3]) {
     println!("{name}: {found:.3?}");
     let good = found.mean < mean && found.median < median && found.false_alarm < false_alarm;
     assert!(good, "{name}: {found:?}, allowed {mean} / {median} px, {false_alarm} called hidden");
@@ -45,30 +55,28 @@ fn assert_accurate(name: &str, found: &Accuracy, mean: f64, median: f64, false_a
 #[test]
 fn global_matching_with_refinement_finds_any_motion() {
     let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
-    for (name, mean, median, false_alarm) in [
-        ("shift 0.3 px", 0.2, 0.2, 0.01),
-        ("shift 1 px", 0.35, 0.26, 0.02),
-        ("shift 3 px", 0.7, 0.45, 0.03),
-        ("shift 8 px", 0.4, 0.3, 0.04),
-        ("turn 6 degrees", 0.45, 0.35, 0.04),
-        ("zoom 1.12", 0.45, 0.36, 0.02),
-    ] {
-        let found = accuracy(&scene(name), |frame, reference| flow.far(frame, reference));
-        assert_accurate(name, &found, mean, median, false_alarm);
-    }
+    let bounds = [
+        ("shift 0.3 px", [0.2, 0.2, 0.01]),
+        ("shift 1 px", [0.35, 0.26, 0.02]),
+        ("shift 3 px", [0.7, 0.45, 0.03]),
+        ("shift 8 px", [0.4, 0.3, 0.04]),
+        ("turn 6 degrees", [0.45, 0.35, 0.04]),
+        ("zoom 1.12", [0.45, 0.36, 0.02]),
+    ];
+    assert_all(&bounds, |scene| accuracy(scene, |frame, reference| flow.far(frame, reference)));
 }
 
 #[test]
 fn the_mask_finds_what_is_hidden() {
     let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
-    for (name, [mean, median, false_alarm], [precision, recall]) in [
+    for (name, most, [precision, recall]) in [
         ("shift 20 px", [0.6, 0.4, 0.05], [0.6, 0.97]),
         ("shift 40 px", [0.45, 0.3, 0.04], [0.75, 0.97]),
         ("ellipse 6 px left over 3 px right", [0.8, 0.45, 0.07], [0.2, 0.85]),
         ("ellipse 24 px left over 8 px right", [0.75, 0.32, 0.13], [0.3, 0.97]),
     ] {
         let found = accuracy(&scene(name), |frame, reference| flow.far(frame, reference));
-        assert_accurate(name, &found, mean, median, false_alarm);
+        assert_accurate(name, &found, most);
         let good = found.precision > precision && found.recall > recall;
         assert!(good, "{name}: {found:?}, at least {precision} and {recall}");
     }
@@ -77,37 +85,35 @@ fn the_mask_finds_what_is_hidden() {
 #[test]
 fn near_frames_need_no_matching() {
     let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
-    for (name, mean, median, false_alarm) in [
-        ("shift 0.3 px", 0.3, 0.22, 0.03),
-        ("shift 1 px", 0.5, 0.3, 0.1),
-        ("shift 3 px", 0.85, 0.35, 0.22),
-        ("shift 8 px", 1.4, 0.35, 0.22),
-    ] {
-        let found = accuracy(&scene(name), |frame, reference| flow.near(frame, reference));
-        assert_accurate(name, &found, mean, median, false_alarm);
-    }
+    let bounds = [
+        ("shift 0.3 px", [0.3, 0.22, 0.03]),
+        ("shift 1 px", [0.5, 0.3, 0.1]),
+        ("shift 3 px", [0.85, 0.35, 0.22]),
+        ("shift 8 px", [1.4, 0.35, 0.22]),
+    ];
+    assert_all(&bounds, |scene| accuracy(scene, |frame, reference| flow.near(frame, reference)));
 }
 
 /// Four keyframes apart, the middle ones passed through.
 #[test]
 fn tracking_does_not_drift() {
     let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
-    for (name, mean, median, false_alarm) in [
-        ("shift 40 px", 1.05, 0.5, 0.07),
-        ("turn 6 degrees", 1.4, 0.62, 0.1),
-        ("ellipse 24 px left over 8 px right", 1.55, 0.65, 0.18),
-    ] {
-        let scene = scene(name);
-        let found = accuracy(&scene, |frame, anchor| {
+    let bounds = [
+        ("shift 40 px", [1.05, 0.5, 0.07]),
+        ("turn 6 degrees", [1.4, 0.62, 0.1]),
+        ("ellipse 24 px left over 8 px right", [1.55, 0.65, 0.18]),
+    ];
+    let tracked = |scene: &Scene| {
+        accuracy(scene, |frame, anchor| {
             let steps = [scene.frame(0.25), scene.frame(0.5), scene.frame(0.75), frame.shallow_clone()];
             let first = flow.far(&steps[0], anchor);
             steps.windows(2).fold(first, |known, pair| {
                 let to_between = flow.far(&pair[1], &pair[0]);
                 flow.tracked(&known, &to_between, &pair[1], anchor)
             })
-        });
-        assert_accurate(name, &found, mean, median, false_alarm);
-    }
+        })
+    };
+    assert_all(&bounds, tracked);
 }
 
 /// By the share that is seen, a keyframe is matched anew on fast motion that tracking could not follow, and

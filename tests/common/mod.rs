@@ -71,18 +71,20 @@ pub fn model(name: &str) -> Component {
 /// A copy of the embedded model's folder without its weights, for weights of the test's own.
 pub fn nano_configs() -> (tempfile::TempDir, ModelFolder) {
     let root = tempfile::tempdir().unwrap();
-    copy_configs(&project("models/nano"), &root.path().join("nano"));
+    let config = |file: &Path| file.extension().is_some_and(|extension| extension == "json");
+    copy_folder(&project("models/nano"), &root.path().join("nano"), &config);
     let folder = ModelFolder::find("nano", &[root.path().into()]).unwrap();
     (root, folder)
 }
 
-fn copy_configs(from: &Path, to: &Path) {
+/// Copies those files that are `wanted`, and all folders.
+pub fn copy_folder(from: &Path, to: &Path, wanted: &dyn Fn(&Path) -> bool) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         if from.is_dir() {
-            copy_configs(&from, &to);
-        } else if from.extension().is_some_and(|extension| extension == "json") {
+            copy_folder(&from, &to, wanted);
+        } else if wanted(&from) {
             fs::copy(from, to).unwrap();
         }
     }

@@ -81,7 +81,7 @@ fn a_flush_after_an_error_lets_frames_pass_again() {
     assert_eq!(push_until_error(&mut harness), FlowError::Error);
     harness.push_event(gst::event::FlushStart::new());
     harness.push_event(gst::event::FlushStop::new(true));
-    harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    harness.push_event(segment());
     feed(&mut harness, 0..3);
     assert!(harness.push_event(gst::event::Eos::new()));
     assert_eq!(pull_all(&mut harness).len(), 3);

@@ -16,7 +16,7 @@ fn flush(harness: &mut Harness) {
     assert!(harness.push_event(gst::event::FlushStart::new()));
     assert!(harness.push_event(gst::event::FlushStop::new(true)));
     assert!(begun.elapsed() < AT_ONCE, "the flush took {:?}", begun.elapsed());
-    assert!(harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<ClockTime>::new())));
+    assert!(harness.push_event(segment()));
 }
 
 /// Flushes after `held` frames were pushed, then expects only what comes after.

@@ -17,9 +17,7 @@ fn latency(live: bool, rate: Option<(i32, i32)>) -> (bool, ClockTime, Option<Clo
         harness.set_src_caps(info(VideoFormat::I420, 16, 16, rate).to_caps().unwrap());
         harness.play();
     }
-    let mut query = gst::query::Latency::new();
-    assert!(element.static_pad("src").unwrap().query(&mut query), "the query must not fail");
-    query.result()
+    told_latency(&element)
 }
 
 #[test]
@@ -58,16 +56,11 @@ fn switching_off_keeps_the_latency() {
     harness.set_live(true);
     harness.set_src_caps(small().to_caps().unwrap());
     harness.play();
-    let ask = || {
-        let mut query = gst::query::Latency::new();
-        assert!(element.static_pad("src").unwrap().query(&mut query));
-        query.result()
-    };
-    let before = ask();
+    let before = told_latency(&element);
     element.set_property("enabled", false);
     harness.push(timed(&small(), 0)).unwrap();
     harness.pull().unwrap();
-    assert_eq!(ask(), before);
+    assert_eq!(told_latency(&element), before);
 }
 
 #[test]
@@ -91,9 +84,7 @@ fn a_variable_rate_is_measured() {
         buffer.get_mut().unwrap().set_pts(ClockTime::from_mseconds(100 * index as u64));
         harness.push(buffer).unwrap();
     }
-    let mut query = gst::query::Latency::new();
-    assert!(element.static_pad("src").unwrap().query(&mut query));
-    assert_eq!(query.result().1, ClockTime::from_mseconds(500));
+    assert_eq!(told_latency(&element).1, ClockTime::from_mseconds(500));
 }
 
 #[test]
@@ -104,7 +95,5 @@ fn a_fixed_processing_time_is_told() {
     harness.set_live(true);
     harness.set_src_caps(info(VideoFormat::I420, 16, 16, (30000, 1001)).to_caps().unwrap());
     harness.play();
-    let mut query = gst::query::Latency::new();
-    assert!(element.static_pad("src").unwrap().query(&mut query));
-    assert_eq!(query.result().1.nseconds(), 166_833_334 + 123_456_789);
+    assert_eq!(told_latency(&element).1.nseconds(), 166_833_334 + 123_456_789);
 }

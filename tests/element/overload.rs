@@ -104,13 +104,11 @@ impl Live {
     }
 
     fn count(&self, name: &str) -> u64 {
-        self.element.property::<gst::Structure>("stats").get(name).unwrap()
+        count(&self.element, name)
     }
 
     fn latency(&self) -> (u64, Option<u64>) {
-        let mut query = gst::query::Latency::new();
-        assert!(self.element.static_pad("src").unwrap().query(&mut query));
-        let (live, min, max) = query.result();
+        let (live, min, max) = told_latency(&self.element);
         assert!(live);
         (min.mseconds(), max.map(ClockTime::mseconds))
     }
@@ -230,6 +228,7 @@ fn block_edits_every_frame_and_holds_no_more_than_its_queues() {
     });
     for _ in 0..2 {
         begun.recv_timeout(PATIENCE).unwrap();
+        // Both at one moment.
         let stats = element.property::<gst::Structure>("stats");
         let held = stats.get::<u64>("in").unwrap() - stats.get::<u64>("out").unwrap();
         assert!(held <= 3 * BATCH + 1, "{held} frames held");
@@ -240,8 +239,7 @@ fn block_edits_every_frame_and_holds_no_more_than_its_queues() {
     element.static_pad("sink").unwrap().send_event(gst::event::Eos::new());
     let left: Vec<u64> = (0..60).map(|_| leaving.recv_timeout(PATIENCE).unwrap().pts).collect();
     assert_eq!(left, (0..60).map(|index| index * FRAME).collect::<Vec<_>>());
-    let stats = element.property::<gst::Structure>("stats");
-    assert_eq!(["dropped", "bypassed"].map(|name| stats.get::<u64>(name).unwrap()), [0, 0]);
+    assert_eq!(["dropped", "bypassed"].map(|name| count(&element, name)), [0, 0]);
     assert!(bus.pop_filtered(&[MessageType::Qos]).is_none());
     drop(harness);
 }
@@ -261,7 +259,7 @@ fn a_file_loses_nothing() {
             pad.send_event(gst::event::Eos::new());
         });
         begun.recv_timeout(PATIENCE).unwrap();
-        while element.property::<gst::Structure>("stats").get::<u64>("in").unwrap() < 2 * BATCH {
+        while count(&element, "in") < 2 * BATCH {
             std::thread::yield_now();
         }
         drop(gate);
@@ -269,8 +267,7 @@ fn a_file_loses_nothing() {
         let seen = until(&out, &event("eos"));
         let frames: Vec<_> = seen.into_iter().filter(|out| matches!(out, Out::Buffer(_))).collect();
         assert_eq!(frames, buffers(0..60), "{policy}");
-        let stats = element.property::<gst::Structure>("stats");
-        assert_eq!(["dropped", "bypassed"].map(|name| stats.get::<u64>(name).unwrap()), [0, 0], "{policy}");
+        assert_eq!(["dropped", "bypassed"].map(|name| count(&element, name)), [0, 0], "{policy}");
         drop(harness);
     }
 }
@@ -298,11 +295,8 @@ fn a_partial_batch_is_closed_in_time() {
         assert_eq!(clock.process_next_clock_id(), Some(alarm));
         until(&out, &Out::Buffer((first as u64 + 1) * FRAME));
     }
-    let stats = element.property::<gst::Structure>("stats");
-    assert_eq!(["in", "out", "batches"].map(|name| stats.get::<u64>(name).unwrap())[2], 2);
-    let mut query = gst::query::Latency::new();
-    assert!(element.static_pad("src").unwrap().query(&mut query));
-    assert_eq!(query.result().1, millis(100), "a frame waits no longer than the timeout");
+    assert_eq!(count(&element, "batches"), 2);
+    assert_eq!(told_latency(&element).1, millis(100), "a frame waits no longer than the timeout");
 }
 
 #[test]
@@ -320,5 +314,5 @@ fn a_file_waits_for_full_batches() {
     }
     harness.push_event(gst::event::Eos::new());
     assert_eq!(pull_all(&mut harness).len(), 9);
-    assert_eq!(element.property::<gst::Structure>("stats").get::<u64>("batches"), Ok(2));
+    assert_eq!(count(&element, "batches"), 2);
 }

@@ -81,6 +81,30 @@ pub fn feed(harness: &mut Harness, indices: std::ops::Range<usize>) {
     }
 }
 
+/// The segment of a stream that begins at 0.
+pub fn segment() -> gst::Event {
+    gst::event::Segment::new(&gst::FormattedSegment::<ClockTime>::new())
+}
+
+/// What comes before the first frame of another stream of small frames.
+pub fn begin_again(harness: &mut Harness) {
+    harness.push_event(gst::event::StreamStart::new("again"));
+    harness.push_event(gst::event::Caps::new(&small().to_caps().unwrap()));
+    harness.push_event(segment());
+}
+
+/// A number of the element's `stats`.
+pub fn count(element: &impl IsA<gst::Element>, name: &str) -> u64 {
+    element.property::<gst::Structure>("stats").get(name).unwrap()
+}
+
+/// What a sink is told: live, least and greatest latency.
+pub fn told_latency(element: &FlowVidFilter) -> (bool, ClockTime, Option<ClockTime>) {
+    let mut query = gst::query::Latency::new();
+    assert!(element.static_pad("src").unwrap().query(&mut query), "the query must not fail");
+    query.result()
+}
+
 /// All buffers up to EOS.
 pub fn pull_all(harness: &mut Harness) -> Vec<gst::Buffer> {
     std::iter::from_fn(|| harness.pull_until_eos().unwrap()).collect()

@@ -107,9 +107,7 @@ fn paused_to_ready_and_back_begins_anew() {
     assert_eq!(harness.push(timed(&small(), 1)), Err(gst::FlowError::Flushing));
     assert_eq!(element.property::<String>("active-device"), "");
     element.set_state(gst::State::Playing).unwrap();
-    harness.push_event(gst::event::StreamStart::new("again"));
-    harness.push_event(gst::event::Caps::new(&small().to_caps().unwrap()));
-    harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    begin_again(&mut harness);
     harness.push(timed(&small(), 2)).unwrap();
     harness.push_event(gst::event::Eos::new());
     let received: Vec<_> =
@@ -132,9 +130,7 @@ fn stopping_calls_the_engine_off() {
 /// Plays one frame; how many times loading was told since the last time.
 fn loads(element: &FlowVidFilter, harness: &mut gst_check::Harness, bus: &gst::Bus) -> usize {
     element.set_state(gst::State::Playing).unwrap();
-    harness.push_event(gst::event::StreamStart::new("again"));
-    harness.push_event(gst::event::Caps::new(&small().to_caps().unwrap()));
-    harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    begin_again(harness);
     harness.push(timed(&small(), 0)).unwrap();
     harness.push_event(gst::event::Eos::new());
     while harness.pull_event().unwrap().type_() != gst::EventType::Eos {}

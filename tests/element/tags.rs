@@ -174,7 +174,7 @@ fn tags_outlive_a_flush() {
     until(&out, &Out::Buffer(80));
     harness.push_event(gst::event::FlushStart::new());
     harness.push_event(gst::event::FlushStop::new(true));
-    harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    harness.push_event(segment());
     feed(&mut harness, 0..3);
     harness.push_event(gst::event::Eos::new());
     let seen = until(&out, &event("eos"));
