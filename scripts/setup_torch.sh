@@ -20,7 +20,10 @@ torch_route() {
     fi
 }
 
+# A link leads to another checkout, which would lose its packages.
 make_venv() {
+    [ ! -L "$deps" ] || fail "$deps is a link, and what it leads to is not this set-up's to replace" \
+        "run make setup in the checkout that it belongs to, or remove the link"
     logged venv "Making a Python environment for the fetched packages" python3 -m venv --clear "$venv" ||
         fail "python3 cannot make a virtual environment in $venv"
 }

@@ -36,7 +36,7 @@ fn request(device: &str) -> ModelRequest {
 /// A whole batch on the CPU, then a card that even the stand-in lacks: torch says how many there are.
 fn cpu_then_cuda() {
     let mut engine =
-        open(&request("cpu"), &CancelToken::new()).expect("the embedded model; run `make models`");
+        open(&request("cpu"), &CancelToken::new()).expect("the embedded model; run `make setup`");
     let samples = (0..WIDTH * HEIGHT * 3).map(|at| (at * at / 7 % 256) as u8).collect();
     let picture = Arc::new(Picture { width: WIDTH, height: HEIGHT, samples: Samples::U8(samples) });
     let frame = |index| Frame { picture: picture.clone(), stream_time: index, starts_shot: false };

@@ -12,7 +12,7 @@ const HEIGHT: usize = 96;
 const MILLISECOND: u64 = 1_000_000;
 
 fn engine() -> Box<dyn Engine> {
-    open(&request("nano", "cpu"), &CancelToken::new()).expect("the embedded model; run `make models`")
+    open(&request("nano", "cpu"), &CancelToken::new()).expect("the embedded model; run `make setup`")
 }
 
 fn request(model: &str, device: &str) -> ModelRequest {
@@ -237,7 +237,7 @@ fn a_raised_token_calls_the_batch_off_and_the_session_goes_on() {
         }
     });
     let long = EditParameters { batch_size: 40, ..parameters() };
-    let result = engine.process(frames(9, 79, |_| 0), &long, &cancel);
+    let result = engine.process(frames(0, 79, |_| 0), &long, &cancel);
     raiser.join().unwrap();
     assert!(matches!(result, Err(EngineError::Cancelled)), "{result:?}");
     engine.reset();
@@ -260,8 +260,6 @@ fn a_closed_session_leaves_no_thread_in_libtorch() {
     const CODE: i32 = 7;
     if env::var_os(HERE).is_some() {
         let (mut engine, long) = (engine(), EditParameters { batch_size: 40, ..parameters() });
-        // In a process's first batch libtorch still registers destructors that nobody can wait before.
-        edit(engine.as_mut(), frames(0, 9, |_| 0), &long);
         let cancel = CancelToken::new();
         let raiser = thread::spawn({
             let cancel = cancel.clone();
@@ -270,7 +268,7 @@ fn a_closed_session_leaves_no_thread_in_libtorch() {
                 cancel.cancel();
             }
         });
-        let result = engine.process(frames(9, 79, |_| 0), &long, &cancel);
+        let result = engine.process(frames(0, 79, |_| 0), &long, &cancel);
         raiser.join().unwrap();
         assert!(matches!(result, Err(EngineError::Cancelled)), "{result:?}");
         drop(engine);
@@ -280,28 +278,6 @@ fn a_closed_session_leaves_no_thread_in_libtorch() {
     let itself = itself.args(["--exact", "a_closed_session_leaves_no_thread_in_libtorch"]).env(HERE, "1");
     let ended = itself.output().unwrap();
     assert_eq!(ended.status.code(), Some(CODE), "{}", ended.status);
-}
-
-/// Whether or not anyone stopped the engine before.
-#[test]
-fn a_process_that_ends_in_a_later_batch_does_not_crash() {
-    const HERE: &str = "FLOWVID_TEST_ENDS_UNSTOPPED";
-    const CODE: i32 = 7;
-    if let Ok(after) = env::var(HERE) {
-        let (mut engine, long) = (engine(), EditParameters { batch_size: 40, ..parameters() });
-        // In a process's first batch libtorch still registers destructors that nobody can wait before.
-        edit(engine.as_mut(), frames(0, 9, |_| 0), &long);
-        thread::spawn(move || engine.process(frames(9, 79, |_| 0), &long, &CancelToken::new()));
-        thread::sleep(Duration::from_millis(after.parse().unwrap()));
-        process::exit(CODE);
-    }
-    for after in ["40", "150", "400"] {
-        let mut itself = process::Command::new(env::current_exe().unwrap());
-        let itself =
-            itself.args(["--exact", "a_process_that_ends_in_a_later_batch_does_not_crash"]).env(HERE, after);
-        let ended = itself.output().unwrap();
-        assert_eq!(ended.status.code(), Some(CODE), "{after} ms: {}", ended.status);
-    }
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn a_missing_painterly_network_is_said_and_its_stand_in_named() {
     let understood = looks.understand("starry night", "");
     let [warning] = &understood.warnings[..] else { panic!("{:?}", understood.warnings) };
     assert!(
-        warning.contains("`starry`") && warning.contains("make models") && warning.contains("`oil`"),
+        warning.contains("`starry`") && warning.contains("make setup") && warning.contains("`oil`"),
         "{warning}"
     );
     assert_eq!(looks.understand("oil painting", "").warnings, [""; 0]);

@@ -51,7 +51,7 @@ fn refused(damage: impl FnOnce(&Path), words: &[&str]) {
     for word in words {
         assert!(said.contains(word), "{word} is missing in: {said}");
     }
-    let remedy = ["make models", "from one model"].iter().any(|remedy| said.contains(remedy));
+    let remedy = ["make setup", "from one model"].iter().any(|remedy| said.contains(remedy));
     assert!(remedy, "no remedy in: {said}");
 }
 

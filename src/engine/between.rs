@@ -124,7 +124,7 @@ impl Gap<'_> {
     }
 }
 
-const NO_RIFE: &str = "this model folder has no interpolation network: run `make models`, or set \
+const NO_RIFE: &str = "this model folder has no interpolation network: run `make setup`, or set \
     interpolation=source-flow";
 
 /// Two edits of one frame, each weighted by its confidence and by its nearness in time, squared.

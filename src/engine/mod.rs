@@ -43,6 +43,8 @@ mod tracking;
 #[cfg(feature = "torch")]
 mod upscale;
 #[cfg(feature = "torch")]
+mod warm_up;
+#[cfg(feature = "torch")]
 mod work;
 
 use std::{any::Any, sync::Arc, time::Duration};

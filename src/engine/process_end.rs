@@ -2,9 +2,8 @@
 //! threads go on: one that is inside libtorch then crashes. So before those destructors every thread is called
 //! out of libtorch, and none gets in again.
 //!
-//! A process that ends in its very first batch without stopping its pipeline can still crash: libtorch registers
-//! further destructors while it is used for the first time, and they run before anything that was registered
-//! earlier.
+//! A process that ends while a model loads can still crash: libtorch registers further destructors while it is
+//! used for the first time, and they run before anything that was registered earlier.
 
 use std::{collections::HashMap, ffi::c_int, time::Duration};
 
@@ -61,7 +60,7 @@ pub fn has_begun() -> bool {
 
 /// Has the end of the process wait for all who are inside. Handlers run in the reverse order of their
 /// registration, and libtorch registers destructors when it is loaded and when a part of it is used for the
-/// first time: so this is called after either.
+/// first time: so this is called after both.
 pub fn wait_for_threads() {
     // SAFETY: the handler is a function of this library, which GStreamer never unloads and programs link.
     let registered = unsafe { atexit(call_out) };

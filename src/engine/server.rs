@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::{
     CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, Loaded, ModelStatistics, batch,
-    fault::guarded, model::Model, process_end, session::Session,
+    fault::guarded, model::Model, process_end, session::Session, warm_up::warm_up,
 };
 use crate::{
     torch::Placement,
@@ -148,20 +148,15 @@ impl Server {
 fn serve(key: &Key, jobs: &Receiver<Job>, abandoned: &CancelToken) {
     let device = key.device.as_str();
     let Some(loading) = process_end::enter(abandoned) else { return };
+    // Thread-local in torch: the model is never trained here.
+    let _no_grad = tch::no_grad_guard();
     let model = guarded(device, || load(key, abandoned));
     process_end::wait_for_threads();
     drop(loading);
-    // Thread-local in torch: the model is never trained here.
-    let _no_grad = tch::no_grad_guard();
     let mut served = Served { model, device, sessions: HashMap::new() };
-    let mut used = false;
     for job in jobs {
         let Some(_inside) = process_end::enter(job.cancel().unwrap_or(abandoned)) else { stay_out() };
-        let first_use = matches!(job, Job::Process { .. }) && !std::mem::replace(&mut used, true);
         served.serve(job);
-        if first_use {
-            process_end::wait_for_threads();
-        }
     }
     let Some(_inside) = process_end::enter(abandoned) else { stay_out() };
     drop(served);
@@ -228,6 +223,7 @@ fn load(key: &Key, abandoned: &CancelToken) -> Result<Model, EngineError> {
     let placement = Placement::resolve(&key.device, &key.dtype)?;
     let model = Model::load(&key.folder, placement, abandoned)?;
     LOADS.fetch_add(1, Ordering::Relaxed);
+    warm_up(&model, abandoned);
     Ok(model)
 }
 

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// No folder of that name.
-    #[error("no model `{name}`: looked in {}; run `make models`, or set model to a folder that holds model_index.json",
+    #[error("no model `{name}`: looked in {}; run `make setup`, or set model to a folder that holds model_index.json",
             .tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
     NoModel {
         /// The property's value.
@@ -26,7 +26,7 @@ pub enum WeightsError {
         tried: Vec<PathBuf>,
     },
     /// A component's folder is missing.
-    #[error("{folder} has no component `{component}`: the model folder is incomplete, run `make models`")]
+    #[error("{folder} has no component `{component}`: the model folder is incomplete, run `make setup`")]
     NoComponent {
         /// The model's folder.
         folder: PathBuf,
@@ -34,7 +34,7 @@ pub enum WeightsError {
         component: String,
     },
     /// A file is missing or damaged, or says what cannot be.
-    #[error("{file}: {cause}; run `make models`, or copy the model's folder anew")]
+    #[error("{file}: {cause}; run `make setup`, or copy the model's folder anew")]
     Unreadable {
         /// Which file.
         file: PathBuf,

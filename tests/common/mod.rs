@@ -65,7 +65,7 @@ pub fn assert_relative(what: &str, actual: &Tensor, expected: &Tensor, tolerance
 #[track_caller]
 pub fn model(name: &str) -> Component {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name);
-    Component::open(folder).unwrap_or_else(|error| panic!("{error}; run `make models`"))
+    Component::open(folder).unwrap_or_else(|error| panic!("{error}; run `make setup`"))
 }
 
 /// A copy of the embedded model's folder without its weights, for weights of the test's own.

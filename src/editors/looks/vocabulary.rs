@@ -96,7 +96,7 @@ impl Looks {
             let replaced = look.style.is_some() && matches!(self.sources[index], Source::Procedural(_));
             replaced.then(|| {
                 format!(
-                    "the look `{}` needs the painterly network, which is not installed: run `make models`; \
+                    "the look `{}` needs the painterly network, which is not installed: run `make setup`; \
                      until then `{}` is used instead",
                     look.name,
                     look.instead.as_deref().unwrap_or_default()
