@@ -163,7 +163,11 @@ impl Estimators {
 /// How the flow to the previous keyframe and to the anchor is found.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
-    /// Both by GMFlow and LK.
+    /// Both by the whole network alone, called anew for each pair, as FlowVid would.
+    WholeCalls,
+    /// Both by its coarse stage and LK, called anew for each pair.
+    CoarseCalls,
+    /// As `CoarseCalls`, but with features made once a frame.
     Matched,
     /// The previous one so; the anchor tracked, or matched where tracking has lost it: as the engine does.
     Tracked,
@@ -173,7 +177,9 @@ enum Way {
     Half,
 }
 
-const WAYS: [(&str, Way); 4] = [
+const WAYS: [(&str, Way); 6] = [
+    ("two calls of the whole GMFlow", Way::WholeCalls),
+    ("two calls of its coarse stage", Way::CoarseCalls),
     ("two GMFlow matches", Way::Matched),
     ("one GMFlow match, tracking", Way::Tracked),
     ("near first, tracking", Way::NearFirst),
@@ -224,6 +230,8 @@ impl Tally {
     fn find_previous(&mut self, e: &Estimators, frames: &[Tensor], index: usize) -> FlowPair {
         let (frame, previous) = (&frames[index], &frames[index - 1]);
         match self.way {
+            Way::WholeCalls => e.gmflow(frame, previous, GmFlow::forward),
+            Way::CoarseCalls => e.flow.far(frame, previous),
             Way::Half => e.half(frame, previous),
             Way::NearFirst => {
                 let near = e.flow.near(frame, previous);
@@ -246,6 +254,8 @@ impl Tally {
     ) -> FlowPair {
         let (frame, anchor) = (&frames[index], &frames[0]);
         match (&self.to_anchor, self.way) {
+            (_, Way::WholeCalls) => e.gmflow(frame, anchor, GmFlow::forward),
+            (_, Way::CoarseCalls) => e.flow.far(frame, anchor),
             (_, Way::Half) => e.half(frame, anchor),
             (Some(known), Way::Tracked | Way::NearFirst) => {
                 let tracked = e.flow.tracked(known, to_previous, frame, anchor);
