@@ -9,7 +9,7 @@ trap 'rm -r "$frames"' EXIT
 extract() { # WIDTH HEIGHT COUNT FOLDER
     mkdir "$frames/$4"
     gst-launch-1.0 -q filesrc location="$clips/bigbuckbunny.mp4" ! decodebin ! identity eos-after=$(($3 + 1)) ! videoconvert \
-        ! videoscale ! "video/x-raw,format=RGB,width=$1,height=$2" ! pngenc compression-level=1 \
+        ! videoscale method=lanczos ! "video/x-raw,format=RGB,width=$1,height=$2" ! pngenc compression-level=1 \
         ! multifilesink location="$frames/$4/%04d.png"
 }
 extract 1280 720 61 full

@@ -158,6 +158,21 @@ fn the_same_input_and_seed_give_the_same_bytes() {
     (0..5).for_each(|index| assert!(bytes(&once, index) == bytes(&again, index), "frame {index}"));
 }
 
+/// The seed frame is given the noise of its own stream time, not of whatever frame comes next.
+#[test]
+fn a_frame_that_is_not_diffused_decides_no_noise() {
+    let seeded = |moved: u64| {
+        let mut engine = engine();
+        edit(engine.as_mut(), frames(0, 5, |_| 0), &parameters());
+        let mut next = frames(5, 4, |_| 0);
+        next[0].stream_time += moved;
+        edit(engine.as_mut(), next, &parameters())
+    };
+    let (once, again) = (seeded(0), seeded(MILLISECOND));
+    assert!(!once.frames[0].keyframe);
+    (0..4).for_each(|index| assert!(bytes(&once, index) == bytes(&again, index), "frame {index}"));
+}
+
 #[test]
 fn another_prompt_starts_anew_and_another_look_comes() {
     let (mut engine, pencil) = (engine(), parameters());

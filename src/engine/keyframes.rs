@@ -55,12 +55,13 @@ pub fn compose(
     let mut keyframes = vec![Keyframe::first(shot, run.seeded)];
     for index in &run.keyframes[usize::from(!run.seeded)..] {
         let position = index - run.frames.start;
-        let source = &sources[position].image;
+        let Source { image: source, stream_time, .. } = &sources[position];
         let frame = Rc::new(SourceFrame::new(source));
         let composite = Composite::of(&tracker.warped_edits(work, &frame)?);
         let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
         let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
-        let edited = Edited { source: source.shallow_clone(), edit: composite.filled(&proposal) };
+        let edit = composite.filled(&proposal);
+        let edited = Edited { source: source.shallow_clone(), edit, stream_time: *stream_time };
         tracker.previous = (frame, edited.edit.shallow_clone());
         let confidence = composite.confidence;
         keyframes.push(Keyframe {
@@ -78,14 +79,14 @@ pub fn compose(
 ///
 /// # Errors
 /// [`EngineError::Settings`] where the model has no network for it, [`EngineError::Cancelled`].
-pub fn diffuse(work: &mut Work, sources: &[Source], keyframes: &mut [Keyframe]) -> Result<(), EngineError> {
+pub fn diffuse(work: &mut Work, keyframes: &mut [Keyframe]) -> Result<(), EngineError> {
     let (model, parameters, cancel) = (work.model, work.parameters, work.cancel);
     if parameters.propagation == Propagation::Warp || keyframes.len() < 2 {
         return Ok(());
     }
     let propagator = model.propagator.as_ref().ok_or_else(|| EngineError::Settings(NO_DIFFUSION.into()))?;
     let spatial = work.run("condition", || spatial_condition(parameters.condition, keyframes))??;
-    let conditions = conditions_of(sources, keyframes, spatial);
+    let conditions = conditions_of(keyframes, spatial);
     let diffused = work.run("diffuse", || propagator.diffuse(&conditions, parameters, cancel))??;
     for (index, keyframe) in keyframes.iter_mut().enumerate().skip(1) {
         let picture = diffused.narrow(0, index as i64, 1);
@@ -120,13 +121,12 @@ fn stack(keyframes: &[Keyframe], part: impl Fn(&Keyframe) -> Tensor) -> Tensor {
     Tensor::cat(&keyframes.iter().map(part).collect::<Vec<_>>(), 0)
 }
 
-fn conditions_of(sources: &[Source], keyframes: &[Keyframe], spatial: Tensor) -> KeyframeConditions {
-    let stream_time = |keyframe: &Keyframe| sources[keyframe.position.max(0) as usize].stream_time;
+fn conditions_of(keyframes: &[Keyframe], spatial: Tensor) -> KeyframeConditions {
     KeyframeConditions {
         composite: stack(keyframes, |keyframe| keyframe.edited.edit.shallow_clone()),
         confidence: stack(keyframes, |keyframe| keyframe.confidence.shallow_clone()),
         condition: spatial,
         first: keyframes[0].edited.edit.shallow_clone(),
-        stream_times: keyframes.iter().map(stream_time).collect(),
+        stream_times: keyframes.iter().map(|keyframe| keyframe.edited.stream_time).collect(),
     }
 }

@@ -115,7 +115,7 @@ impl Session {
         }
         let shot = self.shot.as_mut().expect("a run is seeded only where a shot is under way");
         let (mut keyframes, sees_anchor) = compose(work, shot, sources, run)?;
-        diffuse(work, sources, &mut keyframes)?;
+        diffuse(work, &mut keyframes)?;
         let finished = interpolate(work, shot, sources, &keyframes)?;
         let last = keyframes.pop().expect("a run's first keyframe is always there");
         shot.hand_over(last.edited, sees_anchor);
@@ -150,7 +150,8 @@ impl Session {
                 (work.run("edit", || proposer.edit(&model.looks, source))?, proposer)
             }
         };
-        Ok(Shot::begin(Edited { source: source.shallow_clone(), edit }, proposer, parameters.clone()))
+        let edited = Edited { source: source.shallow_clone(), edit, stream_time: first.stream_time };
+        Ok(Shot::begin(edited, proposer, parameters.clone()))
     }
 }
 

@@ -19,12 +19,14 @@ pub struct Edited {
     pub source: Tensor,
     /// Its finished edit.
     pub edit: Tensor,
+    /// Nanoseconds; decides the frame's noise.
+    pub stream_time: u64,
 }
 
 impl Edited {
     /// Both, sharing their storage with these.
     pub fn shallow_clone(&self) -> Self {
-        Self { source: self.source.shallow_clone(), edit: self.edit.shallow_clone() }
+        Self { source: self.source.shallow_clone(), edit: self.edit.shallow_clone(), ..*self }
     }
 }
 
