@@ -2,6 +2,8 @@
 
 use gst_video::{VideoFormat, VideoFormatInfo, VideoInfo};
 
+use super::{compare, enums::Compare};
+
 /// The formats that are taken and given.
 pub const FORMATS: [VideoFormat; 31] = [
     VideoFormat::I420,
@@ -66,6 +68,20 @@ impl Format {
     }
 }
 
+impl Format {
+    /// The same at another width.
+    pub fn with_width(&self, width: u32) -> Option<Self> {
+        let mut caps = self.caps.copy();
+        caps.make_mut().set("width", width as i32);
+        Self::new(&caps).ok()
+    }
+
+    /// The same as downstream is shown it.
+    pub fn shown(&self, compare: Compare) -> Option<Self> {
+        Self::new(&compare::outside(compare, self.caps.clone())).ok()
+    }
+}
+
 /// What the user is told about interlaced input.
 pub const INTERLACED: &str = "interlaced video cannot be edited: put `deinterlace` before flowvidfilter";
 
@@ -75,7 +91,7 @@ pub fn template() -> gst::Caps {
 }
 
 /// What one pad takes, given what the peer of the other pad takes: the same, or better than nothing the
-/// same in another format. Size, frame rate and pixel aspect stay as they are.
+/// same in another format. Size, frame rate and pixel aspect stay as they are; see [`compare`] for their width.
 pub fn through(peer: &gst::Caps, filter: Option<&gst::CapsRef>) -> gst::Caps {
     let template = template();
     let mut caps = peer.intersect_with_mode(&template, gst::CapsIntersectMode::First);

@@ -109,6 +109,26 @@ pub enum OverloadPolicy {
     Bypass = 2,
 }
 
+/// How original and edited are shown together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidCompare")]
+pub enum Compare {
+    /// The edited picture alone.
+    #[default]
+    #[enum_value(name = "Off: the edited picture alone", nick = "off")]
+    Off = 0,
+    /// Two pictures.
+    #[enum_value(
+        name = "Side by side: the original left, the edited right, twice as wide",
+        nick = "side-by-side"
+    )]
+    SideBySide = 1,
+    /// One picture.
+    #[enum_value(name = "Wipe: the original left of a line, the edited right of it", nick = "wipe")]
+    Wipe = 2,
+}
+
 /// What begins a new shot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(i32)]

@@ -9,10 +9,11 @@ use gst::BufferCopyFlags;
 use gst_video::prelude::*;
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 
-pub use self::convert::Converter;
+pub use self::{compare::Comparer, convert::Converter};
 
 mod chroma;
 mod color;
+mod compare;
 mod convert;
 mod gather;
 mod samples;

@@ -46,7 +46,19 @@
 //! |[
 //! gst-launch-1.0 videotestsrc num-buffers=150 ! tee name=split ! queue max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! compositor name=both sink_1::xpos=320 ! videoconvert ! autovideosink split. ! flowvidfilter prompt="ink drawing" ! both.
 //! ]|
-//! Source and result side by side.
+//! Source and result side by side, by way of a tee.
+//!
+//! ## Original and edited in one picture
+//!
+//! The element holds the original of each frame anyway: `compare=side-by-side` shows it left of the edited one, in a
+//! picture of twice the width; `compare=wipe` left of a white line at `compare-position`, which may move while
+//! the video plays. Neither needs a tee or a queue, and the two never drift apart. What is not edited is as it came:
+//! side by side it stands there twice, and a wipe has no line.
+//!
+//! |[
+//! gst-launch-1.0 filesrc location=clip.mp4 ! decodebin ! flowvidfilter prompt="ink drawing" compare=side-by-side ! videoconvert ! autovideosink
+//! ]|
+//! Source and result side by side, without a tee.
 //!
 //! ## What the application hears
 //!

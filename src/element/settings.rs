@@ -7,7 +7,7 @@ use glib::{ParamSpec, Value, prelude::*};
 use self::spec::choice;
 pub use self::spec::markdown_table;
 use super::enums::{
-    Condition, CutDetection, Dtype, EngineKind, Interpolation, OverloadPolicy, Propagation, nick,
+    Compare, Condition, CutDetection, Dtype, EngineKind, Interpolation, OverloadPolicy, Propagation, nick,
 };
 use crate::engine::{ColorCalibration, EditParameters};
 
@@ -34,6 +34,10 @@ pub struct Settings {
     pub add_meta: bool,
     /// Downstream is told by tags that the video was edited, and how.
     pub add_tags: bool,
+    /// Original and edited in one picture.
+    pub compare: Compare,
+    /// Where a wipe parts them, as a share of the width from the left.
+    pub compare_position: f64,
 }
 
 /// What a stream keeps to from READY to READY; times in nanoseconds.
@@ -72,6 +76,8 @@ impl Default for Settings {
             timing: Timing::default(),
             add_meta: false,
             add_tags: true,
+            compare: Compare::default(),
+            compare_position: 0.5,
         }
     }
 }
@@ -176,6 +182,8 @@ pub enum When {
     Ready,
     /// At any time; the next batch that begins takes it.
     NextBatch,
+    /// At any time; the next frame that comes in takes it.
+    NextFrame,
 }
 
 fn get<T: for<'a> glib::value::FromValue<'a> + Default>(value: &Value) -> T {
@@ -209,7 +217,7 @@ macro_rules! setting {
 }
 
 /// The table.
-pub static PROPERTIES: [Property; 29] = [
+pub static PROPERTIES: [Property; 31] = [
     setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
         .model =
         text(v)),
@@ -367,6 +375,22 @@ pub static PROPERTIES: [Property; 29] = [
         Values::Switch,
         |s| s.add_meta,
         |s, v| s.add_meta = get(v)
+    ),
+    setting!(
+        Ready,
+        "compare",
+        "Show the original and the edited video in one picture",
+        Values::Choice(choice::<Compare>),
+        |s| s.compare,
+        |s, v| s.compare = get(v)
+    ),
+    setting!(
+        NextFrame,
+        "compare-position",
+        "Where compare=wipe parts original and edited, as a share of the width: 0 is the left edge, where all is edited",
+        Values::Real { min: 0.0, max: 1.0 },
+        |s| s.compare_position,
+        |s, v| s.compare_position = get(v)
     ),
     setting!(
         Ready,

@@ -8,7 +8,7 @@ use gst_video::prelude::*;
 use super::{
     CAT, allocation,
     caps::{self, Format},
-    frames,
+    compare, frames,
     imp::FlowVidFilter,
     items::{Boundary, Input, InputFrame},
     messages,
@@ -288,7 +288,9 @@ impl FlowVidFilter {
         }
         match query.view_mut() {
             gst::QueryViewMut::Caps(caps) => {
-                let result = caps::through(&self.srcpad.peer_query_caps(None), caps.filter());
+                let compare = self.settings.lock().compare;
+                let peer = compare::inside(compare, self.srcpad.peer_query_caps(None));
+                let result = caps::through(&peer, caps.filter());
                 caps.set_result(&result);
                 true
             }

@@ -3,7 +3,7 @@
 use gst::{ClockTime, FlowError, prelude::*, subclass::prelude::*};
 
 use super::{
-    CAT, caps,
+    CAT, caps, compare,
     imp::FlowVidFilter,
     items::Output,
     latency::{self, Latency},
@@ -50,7 +50,9 @@ impl FlowVidFilter {
         match query.view_mut() {
             gst::QueryViewMut::Latency(latency) => self.query_latency(latency),
             gst::QueryViewMut::Caps(caps) => {
-                let result = caps::through(&self.sinkpad.peer_query_caps(None), caps.filter());
+                let compare = self.settings.lock().compare;
+                let peer = compare::outside(compare, self.sinkpad.peer_query_caps(None));
+                let result = caps::through(&peer, caps.filter());
                 caps.set_result(&result);
                 true
             }

@@ -11,12 +11,12 @@ use gst::{ClockTime, FlowError, ProgressType, prelude::*, subclass::prelude::*};
 use super::{
     CAT, FlowVidFilter,
     alarm::Alarm,
-    caps::{self, Format},
-    frames::Converter,
+    caps::Format,
     items::{InputFrame, Output},
     latency::{Stopwatch, Verdict},
     messages::{self, BatchReport},
     metas::{self, FrameNote, History},
+    negotiated::Negotiated,
     settings::Settings,
     stream::{Stale, Stream, Work},
     tags, watchdog,
@@ -37,13 +37,6 @@ pub struct Worker {
     /// A frame has left since the start or the last flush or event that resets.
     shot_sent: bool,
     told_of_nothing_to_do: bool,
-}
-
-/// What the source pad was told of.
-struct Negotiated {
-    input: Arc<Format>,
-    caps: gst::Caps,
-    converter: Converter,
 }
 
 /// Why a step was left.
@@ -165,18 +158,15 @@ impl Worker {
         let srcpad = &element.imp().srcpad;
         srcpad.check_reconfigure();
         let allowed = srcpad.peer_query_caps(None);
-        let chosen = caps::choose(format, &allowed).ok_or(()).and_then(|output| {
-            let converter = Converter::new(&format.info, &output.info).map_err(drop)?;
-            Ok((output, converter))
-        });
-        let Ok((output, converter)) = chosen else {
+        let compare = element.imp().settings.lock().compare;
+        let Some(output) = Negotiated::choose(format, compare, &allowed) else {
             srcpad.mark_reconfigure();
             return Err(self.not_negotiated(format, &allowed));
         };
         gst::info!(CAT, obj = element, "{} in, {} out", format.caps, output.caps);
         let known = self.output.as_ref().is_some_and(|before| before.caps == output.caps);
         let event = (!known).then(|| gst::event::Caps::new(&output.caps));
-        self.output = Some(Negotiated { input: format.clone(), caps: output.caps, converter });
+        self.output = Some(output);
         Ok(event)
     }
 
@@ -323,7 +313,7 @@ impl Worker {
             .iter()
             .map(|frame| {
                 Ok(Frame {
-                    picture: Arc::new(if looks { output.converter.picture(&frame.buffer)? } else { empty() }),
+                    picture: Arc::new(if looks { output.picture(frame)? } else { empty() }),
                     stream_time: frame.stream_time,
                     starts_shot: frame.starts_shot,
                 })
@@ -354,13 +344,7 @@ impl Worker {
     ) -> Result<(), Leave> {
         let before = self.before(&frame, edited, tags);
         let Some(output) = &mut self.output else { return Err(Leave::Stale) };
-        let buffer = match &edited.picture {
-            Some(picture) => output.converter.edited(picture, &frame.buffer),
-            None => {
-                let InputFrame { buffer, .. } = frame;
-                output.converter.unchanged(buffer)
-            }
-        };
+        let buffer = output.output(frame, edited);
         let noted = buffer.and_then(|mut buffer| {
             note.map_or(Ok(()), |note| metas::attach(buffer.make_mut(), &note)).map(|()| buffer)
         });

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use crossbeam_channel::{Receiver, Sender, after, select};
 use parking_lot::Mutex;
 
-use super::{CancelToken, EditParameters, EditedBatch, EditedFrame, Engine, EngineError, Frame, Loaded};
+use super::{
+    CancelToken, EditParameters, EditedBatch, EditedFrame, Engine, EngineError, Frame, Loaded, Picture,
+    Samples,
+};
 
 /// What the identity engine does besides returning its input; for tests of the element.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +23,8 @@ pub struct IdentityScript {
     pub outcomes: Arc<Mutex<Vec<Outcome>>>,
     /// Each frame comes back as an edited picture that shows the same, not as unchanged.
     pub returns_pictures: bool,
+    /// Those pictures are negatives of the frames.
+    pub negative: bool,
     /// Told with each batch.
     pub warnings: Vec<String>,
     /// The end of a shot panics: outside of a batch, where nothing but the whole worker is guarded.
@@ -40,6 +45,19 @@ pub enum Outcome {
 impl PartialEq for IdentityScript {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.outcomes, &other.outcomes) && self.delay == other.delay
+    }
+}
+
+impl IdentityScript {
+    fn picture(&self, shown: &Picture) -> Picture {
+        let mut picture = shown.clone();
+        if self.negative {
+            match &mut picture.samples {
+                Samples::U8(samples) => samples.iter_mut().for_each(|sample| *sample = !*sample),
+                Samples::U16(samples) => samples.iter_mut().for_each(|sample| *sample = !*sample),
+            }
+        }
+        picture
     }
 }
 
@@ -109,7 +127,7 @@ impl Engine for Identity {
                 let starts_shot = first || frame.starts_shot;
                 since_keyframe = if starts_shot { 0 } else { since_keyframe + 1 };
                 let keyframe = since_keyframe % parameters.keyframe_interval == 0;
-                let picture = self.script.returns_pictures.then(|| frame.picture.as_ref().clone());
+                let picture = self.script.returns_pictures.then(|| self.script.picture(&frame.picture));
                 EditedFrame { picture, keyframe, starts_shot }
             })
             .collect();

@@ -38,7 +38,7 @@ fn the_documented_pipelines_run() {
     let (plugin, folder) = (plugin_alone(), tempfile::tempdir().unwrap());
     clip(folder.path());
     let pipelines = pipelines();
-    assert_eq!(pipelines.len(), 4, "{pipelines:?}");
+    assert_eq!(pipelines.len(), 5, "{pipelines:?}");
     for documented in pipelines {
         let command = REPLACED.iter().fold(documented.clone(), |line, (from, to)| line.replace(from, to));
         let output = Command::new("timeout")

@@ -3,6 +3,7 @@
 mod allocation;
 mod bytes;
 mod caps_change;
+mod compare;
 mod docs;
 mod edited;
 mod errors;

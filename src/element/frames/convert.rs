@@ -142,8 +142,7 @@ impl Converter {
         if self.input.info == self.output.info {
             return frame[..self.output.info.size()].to_vec();
         }
-        let unused_alpha = self.output.info.format_info().pixel_stride()[0] == 4;
-        let mut out = vec![if unused_alpha { 0xff } else { 0 }; self.output.info.size()];
+        let mut out = background(&self.output.info);
         if let Some(to) = &self.output.alpha {
             self.copy_alpha(frame, to, &mut out);
         }
@@ -199,6 +198,13 @@ impl Converter {
     }
 }
 
+/// The bytes of a frame before its picture is written: padding is black, and the byte that RGBx does not use is what
+/// alpha would be.
+pub(super) fn background(info: &VideoInfo) -> Vec<u8> {
+    let unused_alpha = info.format_info().pixel_stride()[0] == 4;
+    vec![if unused_alpha { 0xff } else { 0 }; info.size()]
+}
+
 const NARROW: f32 = 255.0;
 const WIDE: f32 = 65535.0;
 
@@ -208,7 +214,7 @@ fn scaled(value: f32, full: f32) -> i32 {
     (value.clamp(0.0, 1.0) * full + 0.5) as i32
 }
 
-fn readable<'a>(
+pub(super) fn readable<'a>(
     frame: &'a gst::BufferRef,
     side: &Side,
 ) -> Result<gst::BufferMap<'a, gst::buffer::Readable>, BoolError> {

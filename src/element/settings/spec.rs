@@ -37,7 +37,7 @@ impl Property {
         match &self.access {
             Access::Status(_) => glib::ParamFlags::READABLE,
             Access::Setting { changes: When::Ready, .. } => settable | gst::PARAM_FLAG_MUTABLE_READY,
-            Access::Setting { changes: When::NextBatch, .. } => {
+            Access::Setting { changes: When::NextBatch | When::NextFrame, .. } => {
                 let flags = settable | gst::PARAM_FLAG_MUTABLE_PLAYING;
                 if self.is_controllable() { flags | gst::PARAM_FLAG_CONTROLLABLE } else { flags }
             }
@@ -120,7 +120,7 @@ impl Property {
     fn changes_text(&self) -> &'static str {
         match self.access {
             Access::Setting { changes: When::Ready, .. } => "in READY",
-            Access::Setting { changes: When::NextBatch, .. } => "any time",
+            Access::Setting { changes: When::NextBatch | When::NextFrame, .. } => "any time",
             Access::Status(_) => "read only",
         }
     }
