@@ -165,7 +165,6 @@ impl FlowVidFilter {
         gst::info!(CAT, imp = self, "downstream answers {error:?}");
         let Some(stream) = self.stream() else { return };
         match error {
-            FlowError::Flushing => drop(self.srcpad.pause_task()),
             FlowError::Eos => stream.downstream_eos(),
             _ => {
                 stream.fail(error);

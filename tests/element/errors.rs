@@ -139,6 +139,7 @@ fn downstream_errors_come_back_to_upstream() {
         (FlowError::NotLinked, FlowError::NotLinked),
         (FlowError::Eos, FlowError::Eos),
         (FlowError::NotNegotiated, FlowError::NotNegotiated),
+        (FlowError::Flushing, FlowError::Flushing),
     ] {
         let element = filter(2, 1);
         let mut harness = playing(&element, &small());
