@@ -88,6 +88,8 @@ impl FlowVidFilter {
         let discont = buffer.flags().intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
         let key_unit_asked = std::mem::take(&mut upstream.shot_announced);
         let (stream_time, running_time) = upstream.times(&buffer);
+        let counted = upstream.count();
+        let alone = upstream.shows_key_units_only();
         let slower = self.measure_rate(&mut upstream, &format, &buffer);
         drop(upstream);
         if slower {
@@ -104,9 +106,9 @@ impl FlowVidFilter {
             buffer: copy,
             format,
             settings: self.settings.lock().clone(),
-            stream_time: stream_time.unwrap_or_default().nseconds(),
+            stream_time: stream_time.map_or(counted, ClockTime::nseconds),
             running_time,
-            starts_shot: key_unit_asked || discont,
+            starts_shot: key_unit_asked || discont || alone,
             key_unit_asked,
             arrived: self.obj().clock().map(|clock| clock.time()),
             bypass: false,
@@ -259,18 +261,22 @@ impl FlowVidFilter {
 
     fn flush_start(&self, event: gst::Event) -> bool {
         let pushed = self.srcpad.push_event(event);
+        self.halt();
+        pushed
+    }
+
+    /// Nobody waits in the element any longer, and the source pad's thread has ended its round.
+    fn halt(&self) {
         if let Some(stream) = self.stream() {
             stream.flush_start();
         }
         self.flush_pool(true);
         let _ = self.srcpad.pause_task(); // there is none before activation
-        pushed
     }
 
     fn flush_stop(&self, event: gst::Event) -> bool {
         let pushed = self.srcpad.push_event(event);
-        // Whoever holds this lock is the task on its last round; after it the queues are ours.
-        drop(self.srcpad.stream_lock());
+        self.halt(); // again, for a FLUSH_STOP without a FLUSH_START
         self.upstream.lock().forget();
         *self.position.lock() = Position::default();
         self.flush_pool(false);
@@ -309,12 +315,21 @@ impl Upstream {
         *self = Self { format: self.format.take(), ..Default::default() };
     }
 
-    /// The frame's place in the stream (counted where it has no timestamp) and on the clock.
-    fn times(&mut self, buffer: &gst::BufferRef) -> (Option<ClockTime>, Option<ClockTime>) {
+    /// The frame's place in the stream and on the clock; none without a timestamp or outside the segment.
+    fn times(&self, buffer: &gst::BufferRef) -> (Option<ClockTime>, Option<ClockTime>) {
+        let pts = buffer.pts();
+        (self.segment.to_stream_time(pts), self.segment.to_running_time(pts))
+    }
+
+    /// The frames before this one: what tells one from the other where there is no stream time.
+    fn count(&mut self) -> u64 {
         self.frames += 1;
-        let running_time = self.segment.to_running_time(buffer.pts());
-        let counted = ClockTime::from_nseconds(self.frames - 1);
-        (self.segment.to_stream_time(buffer.pts()).or(Some(counted)), running_time)
+        self.frames - 1
+    }
+
+    /// Frames leap from key unit to key unit, so motion cannot be followed.
+    fn shows_key_units_only(&self) -> bool {
+        self.segment.flags().contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS)
     }
 
     /// Takes a new segment; true if it goes on with the one before.

@@ -166,6 +166,7 @@ impl FlowVidFilter {
         let Some(stream) = self.stream() else { return };
         match error {
             FlowError::Eos => stream.downstream_eos(),
+            // FLUSHING, too: where downstream flushes by itself, upstream must not wait for room for ever.
             _ => {
                 stream.fail(error);
                 if is_fatal(error) && self.upstream.lock().ended {

@@ -20,6 +20,27 @@ fn tag() -> gst::Event {
     gst::event::Tag::new(tags)
 }
 
+fn toc() -> gst::Event {
+    let mut toc = gst::Toc::new(gst::TocScope::Global);
+    let mut chapter = gst::TocEntry::new(gst::TocEntryType::Chapter, "one");
+    chapter.get_mut().unwrap().set_start_stop_times(0, 120_000_000);
+    toc.get_mut().unwrap().append_entry(chapter);
+    gst::event::Toc::new(&toc, false)
+}
+
+fn sticky() -> gst::Event {
+    gst::event::CustomDownstreamSticky::new(gst::Structure::new_empty("flowvid-sticky"))
+}
+
+fn protection() -> gst::Event {
+    let system = "9a04f079-9840-4286-ab92-e65be0885f95";
+    gst::event::Protection::builder(system, &gst::Buffer::new()).build()
+}
+
+fn streams() -> gst::Event {
+    gst::event::StreamCollection::new(&gst::StreamCollection::builder(None).build())
+}
+
 fn segment(position: u64) -> gst::Event {
     let mut segment = gst::FormattedSegment::<ClockTime>::new();
     segment.set_start(ClockTime::from_mseconds(position));
@@ -37,6 +58,12 @@ fn events_stay_between_their_frames() {
         ("segment", || segment(120)),
         ("GstForceKeyUnit", || gst_video::DownstreamForceKeyUnitEvent::builder().build()),
         ("stream-start", || gst::event::StreamStart::new("another")),
+        ("toc", toc),
+        ("custom-downstream-sticky", sticky),
+        ("protection", protection),
+        ("stream-collection", streams),
+        ("stream-group-done", || gst::event::StreamGroupDone::new(gst::GroupId::next())),
+        ("sink-message", || gst::event::SinkMessage::new("told", &gst::message::Eos::new())),
         ("segment-done", || gst::event::SegmentDone::new(ClockTime::from_mseconds(120))),
     ] {
         let element = filter(3, 2);
@@ -83,6 +110,72 @@ fn an_empty_stream_ends() {
     }
 }
 
+#[test]
+fn the_end_waits_for_the_engine_and_the_short_last_batch() {
+    let element = filter(3, 2);
+    let (gate, begun) = gated_and_heard(&element);
+    let mut harness = playing(&element, &small());
+    let out = record(&element);
+    feed(&mut harness, 0..5);
+    begun.recv_timeout(PATIENCE).unwrap();
+    feed(&mut harness, 5..8);
+    assert!(harness.push_event(gst::event::Eos::new()));
+    drop(gate);
+    let seen = until(&out, &event("eos"));
+    assert!(seen.ends_with(&[buffers(0..8), vec![event("eos")]].concat()), "{seen:?}");
+}
+
+#[test]
+fn out_of_band_events_do_not_wait() {
+    let element = filter(3, 2);
+    let _gate = gated(&element);
+    let mut harness = playing(&element, &small());
+    let out = record(&element);
+    feed(&mut harness, 0..7);
+    let message = gst::Structure::new_empty("at-once");
+    assert!(harness.push_event(gst::event::CustomDownstreamOob::new(message)));
+    assert!(!until(&out, &event("custom-downstream-oob")).contains(&Out::Buffer(0)));
+}
+
+#[test]
+fn what_downstream_asks_for_reaches_upstream() {
+    init();
+    let custom = || gst::event::CustomUpstream::new(gst::Structure::new_empty("flowvid-test"));
+    for make in [
+        || {
+            gst::event::Seek::new(
+                1.0,
+                gst::SeekFlags::empty(),
+                gst::SeekType::Set,
+                ClockTime::ZERO,
+                gst::SeekType::None,
+                ClockTime::NONE,
+            )
+        },
+        || gst::event::Qos::new(gst::QOSType::Underflow, 1.5, 20, ClockTime::SECOND),
+        || gst::event::Latency::new(ClockTime::SECOND),
+        || gst::event::Navigation::new(gst::Structure::new_empty("application/x-gst-navigation")),
+        || gst::event::Step::new(gst::format::Buffers::from_u64(1), 1.0, true, false),
+        || gst_video::UpstreamForceKeyUnitEvent::builder().build(),
+        gst::event::Reconfigure::new,
+        custom,
+    ] as [fn() -> gst::Event; 8]
+    {
+        let mut harness = playing(&filter(3, 2), &small());
+        let (asked, mut heard) = (make(), 0);
+        while let Some(event) = harness.try_pull_upstream_event() {
+            assert_eq!(event.type_(), gst::EventType::Reconfigure); // of the links
+        }
+        assert!(harness.push_upstream_event(asked.clone()), "{asked:?}");
+        while let Some(event) = harness.try_pull_upstream_event() {
+            assert_eq!(event.type_(), asked.type_());
+            assert_eq!(event.seqnum(), asked.seqnum());
+            heard += 1;
+        }
+        assert_eq!(heard, 1, "{asked:?}");
+    }
+}
+
 /// How many frames each batch held.
 fn batches(element: &FlowVidFilter, feed: impl FnOnce(&mut gst_check::Harness)) -> Vec<u32> {
     let bus = bus(element);
@@ -112,6 +205,8 @@ fn what_ends_a_batch_and_what_does_not() {
         ("gap under a frame", Some(gap(120, 5)), vec![5]),
         ("gap", Some(gap(120, 400)), vec![3, 2]),
         ("segment", Some(segment(120)), vec![3, 2]),
+        ("segment done", Some(gst::event::SegmentDone::new(ClockTime::from_mseconds(120))), vec![3, 2]),
+        ("table of contents", Some(toc()), vec![5]),
         ("stream", Some(gst::event::StreamStart::new("another")), vec![3, 2]),
         ("key unit", Some(gst_video::DownstreamForceKeyUnitEvent::builder().build()), vec![3, 2]),
         ("still", Some(gst_video::StillFrameEvent::builder(true).build()), vec![3, 2]),
@@ -140,38 +235,21 @@ fn a_discontinuity_begins_a_shot_and_asks_for_a_key_unit() {
     assert_eq!(seen[start..], expected);
 }
 
+/// A player that shows key units only leaps over what lies between.
 #[test]
-fn drain_waits_until_all_frames_have_left() {
+fn key_units_alone_are_batches_of_one() {
     let element = filter(3, 2);
-    let mut harness = playing(&element, &small());
-    feed(&mut harness, 0..3);
-    let pad = harness.srcpad().unwrap();
-    pad.peer_query(&mut gst::query::Drain::new());
-    assert_eq!(harness.buffers_received(), 3);
-}
-
-#[test]
-fn allocation_is_answered_at_once_and_takes_any_stride() {
-    let element = filter(3, 2);
-    let _gate = gated(&element);
-    let mut harness = playing(&element, &small());
-    feed(&mut harness, 0..6);
-    let mut query = gst::query::Allocation::new(Some(&small().to_caps().unwrap()), true);
-    assert!(harness.srcpad().unwrap().peer_query(&mut query));
-    assert!(query.find_allocation_meta::<gst_video::VideoMeta>().is_some());
-    assert!(query.find_allocation_meta::<gst_video::VideoCropMeta>().is_none());
-    assert_eq!(harness.buffers_received(), 0);
-}
-
-#[test]
-fn position_is_the_last_frame_that_left() {
-    let element = filter(3, 2);
-    let mut harness = playing(&element, &small());
-    feed(&mut harness, 0..5);
-    harness.push_event(gst::event::Eos::new());
-    pull_all(&mut harness);
-    let pad = element.static_pad("src").unwrap();
-    assert_eq!(pad.query_position::<ClockTime>(), Some(ClockTime::from_mseconds(160)));
+    let mut key_units = gst::FormattedSegment::<ClockTime>::new();
+    key_units.set_flags(gst::SegmentFlags::TRICKMODE | gst::SegmentFlags::TRICKMODE_KEY_UNITS);
+    key_units.set_rate(8.0);
+    let lengths = batches(&element, |harness| {
+        feed(harness, 0..2);
+        harness.push_event(gst::event::Segment::new(&key_units));
+        feed(harness, 2..5);
+        harness.push_event(segment(200));
+        feed(harness, 5..8);
+    });
+    assert_eq!(lengths, [2, 1, 1, 1, 3]);
 }
 
 #[test]

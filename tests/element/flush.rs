@@ -135,3 +135,67 @@ fn the_engine_is_called_off() {
     let seen = until(&out, &Out::Buffer(101 * 40));
     assert!(!seen.contains(&Out::Buffer(0)), "{seen:?}");
 }
+
+/// A pad that somebody else deactivated, or flushes: nobody will ever take what we hold.
+#[test]
+fn downstream_that_flushes_by_itself_lets_upstream_go() {
+    let element = filter(2, 1);
+    let mut harness = playing(&element, &small());
+    let out = record(&element);
+    let downstream = harness.sinkpad().unwrap();
+    downstream.set_active(false).unwrap();
+    let (sender, answer) = std::sync::mpsc::channel();
+    let pad = element.static_pad("sink").unwrap();
+    std::thread::spawn(move || {
+        let error = (0..1000).find_map(|index| pad.chain(timed(&small(), index)).err());
+        sender.send(error).unwrap();
+    });
+    let error = answer.recv_timeout(PATIENCE).expect("upstream waits for ever");
+    assert_eq!(error, Some(gst::FlowError::Flushing));
+    downstream.set_active(true).unwrap();
+    flush(&mut harness);
+    feed(&mut harness, 2000..2002);
+    harness.push_event(gst::event::Eos::new());
+    assert!(until(&out, &event("eos")).ends_with(&[buffers(2000..2002), vec![event("eos")]].concat()));
+}
+
+#[test]
+fn while_downstream_is_blocked() {
+    let element = filter(2, 1);
+    let mut harness = playing(&element, &small());
+    let (sender, blocked) = std::sync::mpsc::channel();
+    let pad = element.static_pad("src").unwrap();
+    let probe = pad
+        .add_probe(gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER, move |_, _| {
+            sender.send(()).unwrap();
+            gst::PadProbeReturn::Ok
+        })
+        .unwrap();
+    feed(&mut harness, 0..4);
+    blocked.recv_timeout(PATIENCE).unwrap();
+    flush(&mut harness);
+    pad.remove_probe(probe);
+    feed(&mut harness, 100..103);
+    harness.push_event(gst::event::Eos::new());
+    let received: Vec<_> = pull_all(&mut harness).iter().map(|buffer| bytes(buffer)).collect();
+    assert_eq!(received, [100, 101, 102].map(|index| bytes(&timed(&small(), index))));
+}
+
+/// Its queues are emptied, so what the engine returns meanwhile must find no place in them.
+#[test]
+fn an_end_of_a_flush_that_never_began() {
+    let element = filter(2, 1);
+    let (gate, begun) = gated_and_heard(&element);
+    let mut harness = playing(&element, &small());
+    let out = record(&element);
+    feed(&mut harness, 0..2);
+    begun.recv_timeout(PATIENCE).unwrap();
+    assert!(harness.push_event(gst::event::FlushStop::new(true)));
+    assert!(harness.push_event(segment()));
+    feed(&mut harness, 100..103);
+    drop(gate);
+    harness.push_event(gst::event::Eos::new());
+    let seen = until(&out, &event("eos"));
+    let frames: Vec<_> = seen.into_iter().filter(|out| matches!(out, Out::Buffer(_))).collect();
+    assert_eq!(frames, buffers(100..103));
+}

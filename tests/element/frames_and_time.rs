@@ -25,20 +25,39 @@ fn carrier(buffer: &gst::BufferRef) -> Carrier {
     }
 }
 
-/// Pushes `buffers` and expects the same ones back.
-fn assert_same(name: &str, element: &FlowVidFilter, rate: (i32, i32), buffers: Vec<gst::Buffer>) {
-    let mut harness = playing(element, &info(VideoFormat::I420, 16, 16, rate));
+/// Pushes `buffers`, as a file and as a live source, and expects the same ones back.
+fn assert_same(name: &str, element: fn() -> FlowVidFilter, rate: (i32, i32), buffers: Vec<gst::Buffer>) {
     let expected: Vec<_> = buffers.iter().map(|buffer| (carrier(buffer), bytes(buffer))).collect();
+    for live in [false, true] {
+        let received = through(&element(), live, rate, &buffers);
+        let received: Vec<_> = received.iter().map(|buffer| (carrier(buffer), bytes(buffer))).collect();
+        assert_eq!(received.len(), expected.len(), "{name}, live: {live}: frames");
+        for (index, (received, expected)) in received.iter().zip(&expected).enumerate() {
+            assert_eq!(received, expected, "{name}, live: {live}: frame {index}");
+        }
+    }
+}
+
+fn through(
+    element: &FlowVidFilter,
+    live: bool,
+    rate: (i32, i32),
+    buffers: &[gst::Buffer],
+) -> Vec<gst::Buffer> {
+    let mut harness = harness(element);
+    harness.set_live(live);
+    if live {
+        harness.use_testclock();
+        harness.set_upstream_latency(ClockTime::from_mseconds(40));
+    }
+    harness.set_src_caps(info(VideoFormat::I420, 16, 16, rate).to_caps().unwrap());
+    harness.play();
+    assert_eq!(told_latency(element).0, live);
     for buffer in buffers {
-        harness.push(buffer).unwrap();
+        harness.push(buffer.copy()).unwrap();
     }
-    assert!(harness.push_event(gst::event::Eos::new()), "{name}");
-    let received: Vec<_> =
-        pull_all(&mut harness).iter().map(|buffer| (carrier(buffer), bytes(buffer))).collect();
-    assert_eq!(received.len(), expected.len(), "{name}: frames");
-    for (index, (received, expected)) in received.iter().zip(&expected).enumerate() {
-        assert_eq!(received, expected, "{name}: frame {index}");
-    }
+    assert!(harness.push_event(gst::event::Eos::new()));
+    pull_all(&mut harness)
 }
 
 /// The frame `index` of a stream with the constant `rate`, rounded as a demuxer does.
@@ -54,11 +73,10 @@ fn at_rate(rate: (i32, i32), index: usize) -> gst::Buffer {
 
 #[test]
 fn every_length_comes_back_whole() {
-    let (batch_size, interval) = (3, 2);
     let batch = 5;
     for length in [0, 1, 2, batch - 1, batch, batch + 1, 10 * batch + 3] {
         let buffers = (0..length).map(|index| at_rate((30000, 1001), index)).collect();
-        assert_same(&format!("{length} frames"), &filter(batch_size, interval), (30000, 1001), buffers);
+        assert_same(&format!("{length} frames"), || filter(3, 2), (30000, 1001), buffers);
     }
 }
 
@@ -66,7 +84,7 @@ fn every_length_comes_back_whole() {
 fn every_rate_keeps_its_timestamps() {
     for rate in [(30000, 1001), (25, 1), (24000, 1001), (120, 1), (1, 2)] {
         let buffers = (0..13).map(|index| at_rate(rate, index)).collect();
-        assert_same(&format!("{rate:?}"), &filter(2, 4), rate, buffers);
+        assert_same(&format!("{rate:?}"), || filter(2, 4), rate, buffers);
     }
 }
 
@@ -80,11 +98,19 @@ fn variable_rate_first_timestamps_and_missing_ones() {
             buffer
         })
     };
-    for start in [ClockTime::ZERO, ClockTime::from_seconds(3), ClockTime::from_seconds(3_600_000)] {
-        assert_same(&format!("from {start}"), &filter(2, 3), (0, 1), from(start).collect());
+    let (half, span) = (ClockTime::from_nseconds(1 << 63), ClockTime::from_mseconds(2040));
+    for start in [
+        ClockTime::ZERO,
+        ClockTime::from_seconds(3),
+        ClockTime::from_seconds(3_600_000),
+        half - ClockTime::from_mseconds(500), // signed numbers of nanoseconds end among these frames
+        half,
+        ClockTime::MAX - span, // the last frame is at the greatest time there is
+    ] {
+        assert_same(&format!("from {start}"), || filter(2, 3), (0, 1), from(start).collect());
     }
     let bare = (0..7).map(|index| frame(&small(), index)).collect();
-    assert_same("no timestamps", &filter(2, 3), (25, 1), bare);
+    assert_same("no timestamps", || filter(2, 3), (25, 1), bare);
 }
 
 #[test]
@@ -108,7 +134,7 @@ fn offsets_and_flags_come_along() {
         writable.set_offset_end(101 + index as u64);
         buffer
     });
-    assert_same("flags", &filter(2, 3), (25, 1), buffers.collect());
+    assert_same("flags", || filter(2, 3), (25, 1), buffers.collect());
 }
 
 #[test]

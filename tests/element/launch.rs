@@ -1,5 +1,7 @@
 //! Command lines as users write them.
 
+use gst::prelude::*;
+
 use crate::rig::*;
 
 #[test]
@@ -34,11 +36,16 @@ fn every_picture_keeps_its_own_time_and_place() {
     if ["debugqroverlay", "zbar"].iter().any(|name| gst::ElementFactory::find(name).is_none()) {
         panic!("debugqroverlay or zbar is missing: install gstreamer1.0-plugins-bad");
     }
-    use gst::prelude::*;
-    let description = "videotestsrc num-buffers=23 pattern=white ! video/x-raw,width=320,height=240,framerate=30000/1001 ! \
-                       debugqroverlay pixel-size=4 ! flowvidfilter engine=identity batch-size=3 keyframe-interval=3 ! \
-                       zbar ! fakesink";
-    let pipeline = gst::parse::launch(description).unwrap().downcast::<gst::Pipeline>().unwrap();
+    [false, true].into_iter().for_each(codes_are_those_of_their_frames);
+}
+
+fn codes_are_those_of_their_frames(live: bool) {
+    let description = format!(
+        "videotestsrc is-live={live} num-buffers=23 pattern=white ! video/x-raw,width=320,height=240,framerate=30000/1001 ! \
+         debugqroverlay pixel-size=4 ! flowvidfilter engine=identity batch-size=3 keyframe-interval=3 ! \
+         zbar ! fakesink sync={live}"
+    );
+    let pipeline = gst::parse::launch(&description).unwrap().downcast::<gst::Pipeline>().unwrap();
     let bus = pipeline.bus().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let mut seen = 0;
@@ -58,5 +65,35 @@ fn every_picture_keeps_its_own_time_and_place() {
         }
     }
     pipeline.set_state(gst::State::Null).unwrap();
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 23, "live: {live}");
+}
+
+/// The sum over all pictures, as decoders' conformance tests make it.
+fn checksum(caps: &str, elements: &str) -> String {
+    let description = format!(
+        "videotestsrc num-buffers=23 pattern=smpte75 horizontal-speed=3 ! {caps} ! {elements} videocodectestsink"
+    );
+    let pipeline = gst::parse::launch(&description).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let bus = pipeline.bus().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let sum = bus.iter_timed(gst::ClockTime::from_seconds(60)).find_map(|message| match message.view() {
+        gst::MessageView::Element(told) if told.has_name("conformance/checksum") => {
+            Some(told.structure().unwrap().get::<String>("checksum").unwrap())
+        }
+        gst::MessageView::Error(error) => panic!("{error:?}"),
+        _ => None,
+    });
+    pipeline.set_state(gst::State::Null).unwrap();
+    sum.expect("the sink told no checksum")
+}
+
+#[test]
+fn checksums_are_those_without_the_element() {
+    init();
+    for format in ["I420", "NV12", "Y42B", "Y444", "I420_10LE", "I422_10LE", "Y444_10LE", "I420_12LE"] {
+        let caps = format!("video/x-raw,format={format},width=321,height=241,framerate=30000/1001");
+        let without = checksum(&caps, "");
+        let with = checksum(&caps, "flowvidfilter engine=identity batch-size=3 keyframe-interval=3 !");
+        assert_eq!(with, without, "{format}");
+    }
 }
