@@ -13,6 +13,8 @@ use super::{
 /// What the identity engine does besides returning its input; for tests of the element.
 #[derive(Debug, Clone, Default)]
 pub struct IdentityScript {
+    /// Loading waits for one message, or for the sender to be gone; cancelling ends the wait.
+    pub load_gate: Option<Receiver<()>>,
     /// Waited before each batch; cancelling ends the wait.
     pub delay: Duration,
     /// Told when a batch begins.
@@ -69,21 +71,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A session that follows `script`.
-    pub fn new(script: IdentityScript) -> Self {
-        Self { script, shot_begun: false }
+    /// A session that follows `script`, once it is loaded.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`].
+    pub fn open(script: IdentityScript, cancel: &CancelToken) -> Result<Self, EngineError> {
+        pass(script.load_gate.as_ref(), cancel)?;
+        Ok(Self { script, shot_begun: false })
     }
 
     fn wait(&self, cancel: &CancelToken) -> Result<(), EngineError> {
-        let never = crossbeam_channel::never();
-        if let Some(gate) = &self.script.gate {
-            select! {
-                recv(gate) -> _ => {}
-                recv(cancel.raised()) -> _ => return Err(EngineError::Cancelled),
-            }
-        }
-        let delay = if self.script.delay.is_zero() { never } else { after(self.script.delay) };
+        pass(self.script.gate.as_ref(), cancel)?;
         if !self.script.delay.is_zero() {
+            let delay = after(self.script.delay);
             select! {
                 recv(delay) -> _ => {}
                 recv(cancel.raised()) -> _ => return Err(EngineError::Cancelled),
@@ -95,6 +95,15 @@ impl Identity {
     fn next_outcome(&self) -> Outcome {
         let mut outcomes = self.script.outcomes.lock();
         if outcomes.is_empty() { Outcome::Succeed } else { outcomes.remove(0) }
+    }
+}
+
+/// Waits at the gate, where there is one.
+fn pass(gate: Option<&Receiver<()>>, cancel: &CancelToken) -> Result<(), EngineError> {
+    let Some(gate) = gate else { return Ok(()) };
+    select! {
+        recv(gate) -> _ => Ok(()),
+        recv(cancel.raised()) -> _ => Err(EngineError::Cancelled),
     }
 }
 

@@ -194,7 +194,7 @@ pub enum EngineError {
 /// [`EngineError::Unavailable`] names what is missing and how to get it; [`EngineError::Cancelled`].
 pub fn open(request: &ModelRequest, cancel: &CancelToken) -> Result<Box<dyn Engine>, EngineError> {
     match request {
-        ModelRequest::Identity(script) => Ok(Box::new(Identity::new(script.clone()))),
+        ModelRequest::Identity(script) => Ok(Box::new(Identity::open(script.clone(), cancel)?)),
         #[cfg(feature = "torch")]
         ModelRequest::FlowVid { model, device, dtype, plugin_folder } => {
             server::open(model, (device, dtype), plugin_folder.as_ref(), cancel)

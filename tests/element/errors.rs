@@ -110,13 +110,8 @@ fn loading_is_told_from_start_to_end() {
     harness.push_event(gst::event::Eos::new());
     pull_all(&mut harness);
     assert_eq!(element.property::<String>("active-device"), "none");
-    let kinds: Vec<_> = bus
-        .iter_filtered(&[MessageType::Progress])
-        .map(|message| match message.view() {
-            gst::MessageView::Progress(progress) => progress.get().0,
-            _ => unreachable!(),
-        })
-        .collect();
+    let kinds: Vec<_> =
+        bus.iter_filtered(&[MessageType::Progress]).map(|message| progress_of(&message)).collect();
     assert_eq!(kinds, [gst::ProgressType::Start, gst::ProgressType::Complete]);
 }
 

@@ -77,6 +77,50 @@ fn while_upstream_waits_for_room() {
 }
 
 #[test]
+fn while_downstream_takes_nothing() {
+    for seeks in [1, 2] {
+        let pipeline = full("appsink name=sink sync=false");
+        let second = |seek: u64| ClockTime::from_seconds(10 * seek);
+        for seek in 1..=seeks {
+            let begun = Instant::now();
+            pipeline.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, second(seek)).unwrap();
+            assert!(begun.elapsed() < AT_ONCE, "seek {seek} took {:?}", begun.elapsed());
+        }
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        for index in 0..10 {
+            let sample = sink.try_pull_sample(PATIENCE.try_into().ok()).expect("frames after the seek");
+            let expected = second(seeks) + index * ClockTime::from_mseconds(40);
+            assert_eq!(sample.buffer().unwrap().pts(), Some(expected));
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
+/// Loading goes on, and what was pushed before is not seen when it is done.
+#[test]
+fn while_the_model_loads() {
+    for (held, flushes) in [(0, 1), (3, 2), (10, 1), (10, 2)] {
+        let element = filter(3, 2);
+        let gate = loading(&element);
+        let bus = bus(&element);
+        let mut harness = playing(&element, &small());
+        let out = record(&element);
+        bus.timed_pop_filtered(PATIENCE.try_into().ok(), &[gst::MessageType::Progress]).expect("it loads");
+        feed(&mut harness, 0..held);
+        (0..flushes).for_each(|_| flush(&mut harness));
+        drop(gate);
+        feed(&mut harness, 100..107);
+        harness.push_event(gst::event::Eos::new());
+        let seen = until(&out, &event("eos"));
+        let frames: Vec<_> = seen.iter().filter(|out| matches!(out, Out::Buffer(_))).cloned().collect();
+        assert_eq!(frames, buffers(100..107), "{held} held, {flushes} flushes");
+        let progress = bus.iter_filtered(&[gst::MessageType::Progress]).map(|message| progress_of(&message));
+        assert_eq!(progress.collect::<Vec<_>>(), [gst::ProgressType::Complete], "loading goes on");
+    }
+}
+
+#[test]
 fn sticky_events_survive() {
     let element = filter(3, 2);
     let gate = gated(&element);

@@ -17,6 +17,7 @@ mod latency;
 mod launch;
 mod metas;
 mod negotiation;
+mod outside;
 mod overload;
 mod properties;
 mod queries;

@@ -189,6 +189,16 @@ pub fn gated_and_heard(
     (gate, begun)
 }
 
+/// An identity engine that loads until the sender sends or is gone.
+pub fn loading(element: &FlowVidFilter) -> crossbeam_channel::Sender<()> {
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    element.set_identity_script(gstflowvid::engine::IdentityScript {
+        load_gate: Some(receiver),
+        ..Default::default()
+    });
+    sender
+}
+
 /// A bus of the element's own.
 pub fn bus(element: &FlowVidFilter) -> gst::Bus {
     let bus = gst::Bus::new();
@@ -202,6 +212,39 @@ pub fn first(bus: &gst::Bus, kind: gst::MessageType) -> String {
     match message.as_ref().expect("no such message").view() {
         gst::MessageView::Error(error) => error.error().to_string(),
         gst::MessageView::Warning(warning) => warning.error().to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A paused pipeline past an element with batches of two frames, all of whose queues are full: the
+/// sink holds the first frame and takes no other.
+pub fn full(sink: &str) -> gst::Pipeline {
+    init();
+    let description = format!(
+        "videotestsrc ! video/x-raw,width=16,height=16,framerate=25/1 ! \
+         flowvidfilter name=filter engine=identity batch-size=2 keyframe-interval=1 ! {sink}"
+    );
+    let pipeline = gst::parse::launch(&description).unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.set_state(gst::State::Paused).unwrap();
+    let filter = pipeline.by_name("filter").unwrap();
+    // One with the sink, a batch on the way out, two on their way in, and one that finds no room.
+    wait_until("the queues are full", || count(&filter, "in") == 1 + 2 + 2 * 2 + 1);
+    pipeline
+}
+
+/// For what nobody tells of.
+pub fn wait_until(what: &str, reached: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !reached() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// How far loading has got.
+pub fn progress_of(message: &gst::Message) -> gst::ProgressType {
+    match message.view() {
+        gst::MessageView::Progress(progress) => progress.get().0,
         other => panic!("{other:?}"),
     }
 }

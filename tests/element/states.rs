@@ -81,6 +81,37 @@ fn a_pipeline_stops_while_the_source_waits_for_room() {
 }
 
 #[test]
+fn stopping_does_not_wait_for_downstream() {
+    for target in [gst::State::Ready, gst::State::Null] {
+        let pipeline = full("fakesink");
+        let begun = Instant::now();
+        pipeline.set_state(target).unwrap();
+        assert!(begun.elapsed() < AT_ONCE, "{target:?}: {:?}", begun.elapsed());
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
+/// What was begun is told to have ended: gst-launch waits for that.
+#[test]
+fn stopping_calls_loading_off() {
+    for frames in [0, 3, 10] {
+        let element = filter(3, 2);
+        let gate = loading(&element);
+        let bus = bus(&element);
+        let mut harness = playing(&element, &small());
+        bus.timed_pop_filtered(PATIENCE.try_into().ok(), &[gst::MessageType::Progress]).expect("it loads");
+        feed(&mut harness, 0..frames);
+        let begun = Instant::now();
+        element.set_state(gst::State::Null).unwrap();
+        assert!(begun.elapsed() < AT_ONCE, "{frames} frames: {:?}", begun.elapsed());
+        let progress = bus.iter_filtered(&[gst::MessageType::Progress]).map(|message| progress_of(&message));
+        assert_eq!(progress.collect::<Vec<_>>(), [gst::ProgressType::Canceled]);
+        element.set_identity_script(Default::default());
+        assert!(gate.send(()).is_err(), "the worker still waits for the model");
+    }
+}
+
+#[test]
 fn every_frame_arrives_in_each_of_three_instances() {
     let chain = "flowvidfilter engine=identity batch-size=2 keyframe-interval=3";
     let description =
