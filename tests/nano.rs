@@ -72,7 +72,7 @@ fn untrained_it_answers_the_prior() {
     let text = model.encode_prompts(&["", ""]);
     let latents = model.encode_conditions(&pictures);
     let denoised = model.denoise(&noise, &timesteps, &text, &latents, &mut KeyframeMemory::new(2));
-    let original = model.scheduler().step(&denoised.model_output(), 999, 1, &noise);
+    let original = model.scheduler().sampler(1).step(&denoised.model_output(), &noise, || unreachable!());
     let error = (original - composite).abs().max().double_value(&[]);
     assert!(error < 1e-5, "one step from pure noise misses the composite by {error}");
 }
@@ -136,7 +136,7 @@ fn conditions_enter_in_the_documented_order() {
         &sample,
         &composite,
         &lowest,
-        &model.scheduler().noise_level(&timesteps),
+        &model.scheduler().noise_schedule().noise_level(&timesteps),
     );
     let input = Tensor::cat(&[&known.input(), &composite, &first.expand_as(&composite), &lowest], 1);
     let embedding = controlnet.embed_condition(&pictures.condition);

@@ -89,11 +89,12 @@ fn sampling_matches_the_loop_written_plainly() {
     let KeyframeConditions { composite, confidence, condition, first, .. } = conditions(&TIMES, SMALL);
     let latents = model.encode_conditions(&PictureConditions { composite, confidence, condition, first });
     let finished = model.encode_pictures(&given.composite.narrow(0, 0, 1));
-    let start = noise(1, &TIMES, [24, 16, 24], Device::Cpu);
-    let (scheduler, mut sample) = (model.scheduler(), start.shallow_clone());
+    let start = noise(1, 0, &TIMES, [24, 16, 24], Device::Cpu);
+    let (mut sampler, mut sample) = (model.scheduler().sampler(3), start.shallow_clone());
     for timestep in [999, 666, 332] {
+        assert_eq!(sampler.timestep(), Some(timestep as f64));
         let times = |count| Tensor::full(count, timestep, (Kind::Int64, Device::Cpu));
-        let held = scheduler.add_noise(&finished, &start.narrow(0, 0, 1), &times(1));
+        let held = sampler.add_noise(&finished, &start.narrow(0, 0, 1));
         sample = Tensor::cat(&[held, sample.narrow(0, 1, 4)], 0);
         let [wanted, unwanted] = ["starry night", "neon"].map(|prompt| {
             let text = model.encode_prompts(&[prompt; 5]);
@@ -101,7 +102,7 @@ fn sampling_matches_the_loop_written_plainly() {
             model.denoise(&sample, &times(5), &text, &latents, memory).model_output()
         });
         let guided = &unwanted + (wanted - &unwanted) * 3.0;
-        sample = scheduler.step(&guided, timestep, 3, &sample);
+        sample = sampler.step(&guided, &sample, || unreachable!());
     }
     let expected = model.decode_upon(&sample, &given.composite).clamp(0.0, 1.0).narrow(0, 1, 4);
     let found = diffuse(

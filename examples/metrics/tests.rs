@@ -15,7 +15,7 @@ const SIZE: (i64, i64) = (64, 96);
 /// A wide texture, `[1, 3, H, W]`, 0..1.
 fn texture(seed: u64) -> Tensor {
     let width = SIZE.1 + SPEED * FRAMES as i64;
-    let texture = gaussian(&noise(seed, &[0], [3, SIZE.0, width], Device::Cpu), 1.5);
+    let texture = gaussian(&noise(seed, 0, &[0], [3, SIZE.0, width], Device::Cpu), 1.5);
     let (least, most) = (texture.min(), texture.max());
     (texture - &least) / (most - &least)
 }
@@ -89,7 +89,7 @@ fn a_known_error_comes_out_as_itself() {
 #[test]
 fn a_grain_that_every_frame_draws_anew_flickers_by_the_root_of_three_halves() {
     let clip = clip();
-    let grain = |frame: u64| noise(frame, &[0], [3, SIZE.0, SIZE.1], Device::Cpu) * 0.1 + 0.5;
+    let grain = |frame: u64| noise(frame, 0, &[0], [3, SIZE.0, SIZE.1], Device::Cpu) * 0.1 + 0.5;
     let anew: Vec<Tensor> = (0..FRAMES as u64).map(grain).collect();
     close(clip.measure(&anew).flicker, 1.5f64.sqrt(), 0.05);
 }

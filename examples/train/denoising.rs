@@ -30,10 +30,10 @@ fn denoise(model: &DiffusionModel, clips: &Clips, original: &Tensor, timesteps: 
     let prompts: Vec<&str> = clips.prompts.iter().map(String::as_str).collect();
     let text = model.encode_prompts(&prompts);
     let noise = original.randn_like();
-    let sample = model.scheduler().add_noise(original, &noise, timesteps);
+    let sample = model.scheduler().noise_schedule().add_noise(original, &noise, timesteps);
     let memory = &mut KeyframeMemory::new(KEYFRAMES);
     let velocity = model.denoise(&sample, timesteps, &text, &conditions, memory).model_output();
-    let level = model.scheduler().noise_level(timesteps);
+    let level = model.scheduler().noise_schedule().noise_level(timesteps);
     let clean = &level.alpha * sample - &level.sigma * &velocity;
     Step { picture: model.decode_upon(&clean, &clips.conditions.composite), velocity, noise }
 }
@@ -41,7 +41,7 @@ fn denoise(model: &DiffusionModel, clips: &Clips, original: &Tensor, timesteps: 
 /// v-prediction's square, and the decoded picture's absolute error and that of its gradients.
 pub fn loss(model: &DiffusionModel, clips: &Clips, random: &mut Random) -> Tensor {
     let original = model.encode_pictures(&clips.edited);
-    let last = model.scheduler().num_train_timesteps() as i64 - 1;
+    let last = model.scheduler().noise_schedule().num_train_timesteps() as i64 - 1;
     let clip_count = original.size()[0] / KEYFRAMES;
     let timesteps: Vec<i64> = (0..clip_count)
         .flat_map(|_| {
@@ -51,7 +51,7 @@ pub fn loss(model: &DiffusionModel, clips: &Clips, random: &mut Random) -> Tenso
         .collect();
     let timesteps = Tensor::from_slice(&timesteps).to_device(original.device());
     let step = denoise(model, clips, &original, &timesteps);
-    let velocity = model.scheduler().velocity(&original, &step.noise, &timesteps);
+    let velocity = model.scheduler().noise_schedule().velocity(&original, &step.noise, &timesteps);
     let each = |maps: Tensor| maps.mean_dim([1, 2, 3].as_slice(), false, Kind::Float); // [n]
     let missed = &step.picture - &clips.edited;
     let across = |dim: i64| {
@@ -70,7 +70,7 @@ pub fn loss(model: &DiffusionModel, clips: &Clips, random: &mut Random) -> Tenso
 /// What the engine makes of the clips with one step: `[n, 3, H, W]`, 0..1.
 pub fn one_step(model: &DiffusionModel, clips: &Clips) -> Tensor {
     let original = model.encode_pictures(&clips.edited);
-    let last = model.scheduler().num_train_timesteps() as i64 - 1;
+    let last = model.scheduler().noise_schedule().num_train_timesteps() as i64 - 1;
     let timesteps = Tensor::full([original.size()[0]], last, (Kind::Int64, original.device()));
     // at the last timestep nothing is left of the original
     denoise(model, clips, &original, &timesteps).picture.clamp(0.0, 1.0)

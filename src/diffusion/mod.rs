@@ -30,7 +30,10 @@ pub use keyframes::KeyframeMemory;
 pub use model::{Denoised, DiffusionModel, LatentConditions, PictureConditions};
 pub use noise::noise;
 pub use preconditioning::{Preconditioned, Preconditioning};
-pub use schedulers::{BetaSchedule, DdimConfig, DdimScheduler, NoiseLevel, PredictionType, TimestepSpacing};
+pub use schedulers::{
+    BetaSchedule, NoiseLevel, NoiseSchedule, PredictionType, Sampler, Scheduler, SchedulerClass,
+    SchedulerConfig, TimestepSpacing,
+};
 pub use text_encoder::{ClipTextConfig, ClipTextModel};
 pub use tokenizer::Tokenizer;
 pub use unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel, UNetConfig};

@@ -10,11 +10,12 @@
 //! let text = model.encode_prompts(prompts); // one prompt a sample
 //! let original = model.encode_pictures(edited);
 //! let noise = original.randn_like();
-//! let sample = model.scheduler().add_noise(&original, &noise, timesteps); // [n], equal within a batch
+//! let sample = model.scheduler().noise_schedule().add_noise(&original, &noise, timesteps); // [n], equal within a batch
 //! let memory = &mut KeyframeMemory::new(keyframes);
 //! let denoised = model.denoise(&sample, timesteps, &text, &conditions, memory);
 //! // either the v-prediction against the scheduler's velocity ...
-//! let v_loss = (denoised.model_output() - model.scheduler().velocity(&original, &noise, timesteps)).square();
+//! let velocity = model.scheduler().noise_schedule().velocity(&original, &noise, timesteps);
+//! let v_loss = (denoised.model_output() - velocity).square();
 //! // ... or, weighing visible pixels and holes alike, the network's own output against its target
 //! let loss = (&denoised.output - denoised.target(&original, &noise).unwrap()).square().mean(tch::Kind::Float);
 //! # drop(v_loss); loss
@@ -33,7 +34,7 @@ use super::{
     keyframes::KeyframeMemory,
     model_configs::ModelConfigs,
     preconditioning::Preconditioned,
-    schedulers::DdimScheduler,
+    schedulers::Scheduler,
     text_encoder::ClipTextModel,
     tokenizer::Tokenizer,
     unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel},
@@ -55,7 +56,7 @@ pub struct DiffusionModel {
     unet: UNet2DConditionModel,
     controlnet: Option<ControlNetModel>,
     vae: Vae,
-    scheduler: DdimScheduler,
+    scheduler: Scheduler,
     flowvid: FlowVidConfig,
     placement: Placement,
 }
@@ -139,7 +140,7 @@ impl DiffusionModel {
                 .map(|config| ControlNetModel::new(&(vs / "controlnet"), config)),
             vae: Vae::new(&(vs / "vae"), &configs.vae),
             tokenizer: configs.tokenizer,
-            scheduler: DdimScheduler::new(&configs.scheduler),
+            scheduler: Scheduler::new(&configs.scheduler),
             flowvid: configs.unet.flowvid,
             placement: Placement { device: vs.device(), kind: vs.kind() },
         })
@@ -162,7 +163,7 @@ impl DiffusionModel {
             controlnet: controlnet.transpose()?,
             vae: weights::load(&component("vae")?, placement, Vae::new)?,
             tokenizer: configs.tokenizer,
-            scheduler: DdimScheduler::new(&configs.scheduler),
+            scheduler: Scheduler::new(&configs.scheduler),
             flowvid: configs.unet.flowvid,
             placement,
         })
@@ -188,8 +189,8 @@ impl DiffusionModel {
         Ok(())
     }
 
-    /// The noise schedule.
-    pub fn scheduler(&self) -> &DdimScheduler {
+    /// The noise schedule, and the way through it.
+    pub fn scheduler(&self) -> &Scheduler {
         &self.scheduler
     }
 
@@ -270,7 +271,7 @@ impl DiffusionModel {
     /// One call of the networks.
     ///
     /// - `sample`: noisy latents, `[n, latent_channels, h, w]`, f32
-    /// - `timesteps`: `[n]`, i64
+    /// - `timesteps`: `[n]`; i64 where the model has a prior
     /// - `encoder_hidden_states`: `[n, tokens, cross_attention_dim]`, from [`encode_prompts`](Self::encode_prompts)
     pub fn denoise(
         &self,
@@ -281,10 +282,9 @@ impl DiffusionModel {
         memory: &mut KeyframeMemory,
     ) -> Denoised {
         let LatentConditions { composite, confidence, channels, embedding } = conditions;
-        let preconditioned = self
-            .flowvid
-            .prior
-            .map(|prior| prior.at(sample, composite, confidence, &self.scheduler.noise_level(timesteps)));
+        let preconditioned = self.flowvid.prior.map(|prior| {
+            prior.at(sample, composite, confidence, &self.scheduler.noise_schedule().noise_level(timesteps))
+        });
         let own = preconditioned.as_ref().map_or_else(|| sample.shallow_clone(), Preconditioned::input);
         let input = match channels {
             Some(channels) => Tensor::cat(&[&own, channels], 1),

@@ -2,7 +2,7 @@
 
 use super::{
     controlnet::ControlNetConfig,
-    schedulers::{DdimConfig, PredictionType},
+    schedulers::{PredictionType, SchedulerClass, SchedulerConfig},
     text_encoder::ClipTextConfig,
     tokenizer::Tokenizer,
     unet::{ChannelCondition, UNetConfig},
@@ -17,7 +17,7 @@ pub(super) struct ModelConfigs {
     pub controlnet: Option<ControlNetConfig>,
     pub vae: VaeConfig,
     pub text_encoder: ClipTextConfig,
-    pub scheduler: DdimConfig,
+    pub scheduler: SchedulerConfig,
     pub tokenizer: Tokenizer,
 }
 
@@ -61,8 +61,10 @@ impl ModelConfigs {
                 controlnet.as_ref().map_or(in_channels, |controlnet| controlnet.blocks.in_channels),
             ),
         ];
-        if unet.flowvid.prior.is_some() && scheduler.prediction_type != PredictionType::VPrediction {
-            return Some("flowvid.prior needs prediction_type v_prediction in the scheduler's config".into());
+        let fits_prior = scheduler.class == SchedulerClass::Ddim
+            && scheduler.prediction_type == PredictionType::VPrediction;
+        if unet.flowvid.prior.is_some() && !fits_prior {
+            return Some("flowvid.prior needs a DDIMScheduler with prediction_type v_prediction".into());
         }
         let differs = equal.into_iter().find(|(_, own, _, other)| own != other);
         differs.map(|(key, own, of, other)| format!("{key} is {own}, but {of} make {other}"))

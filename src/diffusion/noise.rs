@@ -7,23 +7,27 @@ use tch::{Device, Tensor};
 /// Standard normal noise, a function of the random seed and the keyframe's stream time alone: however a
 /// video is split into batches, a frame gets the same.
 ///
+/// - `draw`: 0 for the noise that a run starts from; each other number gives other noise
 /// - `stream_times`: nanoseconds, one a keyframe
 /// - `shape`: of one keyframe, `[latent_channels, h, w]`
 /// - returns `[keyframes, latent_channels, h, w]`, f32
-pub fn noise(seed: u64, stream_times: &[u64], shape: [i64; 3], device: Device) -> Tensor {
+pub fn noise(seed: u64, draw: u64, stream_times: &[u64], shape: [i64; 3], device: Device) -> Tensor {
     let length = shape.iter().product::<i64>() as usize;
     let values: Vec<f32> = stream_times
         .iter()
-        .flat_map(|&stream_time| StandardNormal.sample_iter(generator(seed, stream_time)).take(length))
+        .flat_map(|&stream_time| {
+            StandardNormal.sample_iter(generator([seed, stream_time, draw])).take(length)
+        })
         .collect();
     let [channels, height, width] = shape;
     Tensor::from_slice(&values).view([-1, channels, height, width]).to_device(device)
 }
 
-fn generator(seed: u64, stream_time: u64) -> ChaCha8Rng {
+fn generator(parts: [u64; 3]) -> ChaCha8Rng {
     let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&stream_time.to_le_bytes());
+    for (bytes, part) in key.chunks_exact_mut(8).zip(parts) {
+        bytes.copy_from_slice(&part.to_le_bytes());
+    }
     ChaCha8Rng::from_seed(key)
 }
 
@@ -33,7 +37,7 @@ mod tests {
     use crate::torch::Placement;
 
     fn at(seed: u64, stream_times: &[u64]) -> Tensor {
-        noise(seed, stream_times, [4, 8, 8], Placement::cpu().device)
+        noise(seed, 0, stream_times, [4, 8, 8], Placement::cpu().device)
     }
 
     #[test]

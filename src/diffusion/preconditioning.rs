@@ -90,35 +90,32 @@ mod tests {
 
     use super::*;
     use crate::torch::testing::uniform;
-    use crate::{
-        diffusion::schedulers::{DdimConfig, DdimScheduler},
-        torch::Placement,
-    };
+    use crate::{diffusion::schedulers::NoiseSchedule, torch::Placement};
 
-    fn scheduler() -> DdimScheduler {
-        let config: DdimConfig = serde_json::from_str(
+    fn schedule() -> NoiseSchedule {
+        let config = serde_json::from_str(
             r#"{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
                 "prediction_type": "v_prediction", "clip_sample": false, "rescale_betas_zero_snr": true}"#,
         )
         .unwrap();
-        DdimScheduler::new(&config)
+        NoiseSchedule::new(&config)
     }
 
     #[test]
     fn the_target_is_what_gives_the_true_velocity() {
         let _ = Placement::cpu();
-        let scheduler = scheduler();
+        let schedule = schedule();
         let shape = [4, 3, 8, 8];
         let random = || Tensor::randn(shape, (Kind::Float, Device::Cpu));
         let (original, composite, noise) = (random(), random(), random());
         let confidence = uniform(6, &[4, 1, 8, 8]);
         let timesteps = Tensor::from_slice(&[0i64, 249, 700, 999]);
-        let sample = scheduler.add_noise(&original, &noise, &timesteps);
-        let level = scheduler.noise_level(&timesteps);
+        let sample = schedule.add_noise(&original, &noise, &timesteps);
+        let level = schedule.noise_level(&timesteps);
         let known =
             Preconditioning { tau_visible: 0.12, tau_hole: 0.5 }.at(&sample, &composite, &confidence, &level);
         let velocity = known.velocity(&known.target(&original, &noise));
-        let expected = scheduler.velocity(&original, &noise, &timesteps);
+        let expected = schedule.velocity(&original, &noise, &timesteps);
         let error = (velocity - &expected).abs().max().double_value(&[]);
         assert!(error < 1e-4, "{error}");
     }
@@ -126,19 +123,19 @@ mod tests {
     #[test]
     fn input_and_target_have_unit_variance_if_the_prior_holds() {
         let _ = Placement::cpu();
-        let scheduler = scheduler();
+        let schedule = schedule();
         let random = || Tensor::randn([1, 16, 64, 64], (Kind::Float, Device::Cpu));
         let (composite, noise) = (random(), random());
         let original = &composite + random() * 0.5;
         let hole = Tensor::zeros([1, 1, 64, 64], (Kind::Float, Device::Cpu));
         for timestep in [50i64, 500, 999] {
             let timesteps = Tensor::from_slice(&[timestep]);
-            let sample = scheduler.add_noise(&original, &noise, &timesteps);
+            let sample = schedule.add_noise(&original, &noise, &timesteps);
             let known = Preconditioning { tau_visible: 0.12, tau_hole: 0.5 }.at(
                 &sample,
                 &composite,
                 &hole,
-                &scheduler.noise_level(&timesteps),
+                &schedule.noise_level(&timesteps),
             );
             for tensor in [known.input(), known.target(&original, &noise)] {
                 let deviation = tensor.std(true).double_value(&[]);

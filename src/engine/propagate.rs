@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{CancelToken, EditParameters, EngineError, fault::halved_once};
 use crate::{
-    diffusion::{DiffusionModel, KeyframeMemory, LatentConditions, PictureConditions, noise},
+    diffusion::{DiffusionModel, KeyframeMemory, LatentConditions, PictureConditions, Sampler, noise},
     torch::Placement,
     weights::{ModelFolder, WeightsError},
 };
@@ -114,29 +114,44 @@ impl Propagator {
         // 2. random noise, a function of (seed, stream time)
         let [channels, height, width] = [1, 2, 3].map(|dim| finished.size()[dim]);
         let shape = [channels, height, width];
-        let noise = noise(parameters.seed, &conditions.stream_times, shape, self.model.placement().device);
-        let mut sample = noise.shallow_clone(); // [keyframes, c, h, w]
+        let drawn = |draw| {
+            noise(parameters.seed, draw, &conditions.stream_times, shape, self.model.placement().device)
+        };
+        let noise = drawn(0);
         // 3. denoise, the finished keyframe kept at the step's own noise
+        let mut sampler = self.sampler(parameters)?;
+        let mut sample = sampler.start(&noise); // [keyframes, c, h, w]
+        for step in 1.. {
+            let Some(timestep) = sampler.timestep() else { break };
+            let seen = sampler.add_noise(&finished, &noise.narrow(0, 0, 1));
+            let others = sample.narrow(0, 1, sample.size()[0] - 1);
+            sample = Tensor::cat(&[seen, others], 0);
+            let mut guides = self.guides(parameters);
+            let mut outputs = Vec::new();
+            for (&(start, length), latents) in calls.iter().zip(&latents) {
+                let part = sample.narrow(0, start, length);
+                outputs.push(self.model_output(&part, timestep, latents, &mut guides, cancel)?);
+            }
+            sample = sampler.step(&Tensor::cat(&outputs, 0), &sample, || drawn(step));
+        }
+        // 4. decode
+        self.decode(conditions, &sample, &calls, cancel)
+    }
+
+    /// # Errors
+    /// [`EngineError::Settings`] for more steps than the model's scheduler has.
+    fn sampler(&self, parameters: &EditParameters) -> Result<Sampler<'_>, EngineError> {
         let steps = match parameters.num_inference_steps {
             0 => self.defaults.num_inference_steps,
             steps => steps,
         };
-        for timestep in self.model.scheduler().timesteps(steps) {
-            let seen =
-                self.model.scheduler().add_noise(&finished, &noise.narrow(0, 0, 1), &self.times(timestep, 1));
-            let others = sample.narrow(0, 1, sample.size()[0] - 1);
-            sample = Tensor::cat(&[seen, others], 0);
-            let mut guides = self.guides(parameters);
-            let mut denoised = Vec::new();
-            for (&(start, length), latents) in calls.iter().zip(&latents) {
-                let part = sample.narrow(0, start, length);
-                let model_output = self.model_output(&part, timestep, latents, &mut guides, cancel)?;
-                denoised.push(self.model.scheduler().step(&model_output, timestep, steps, &part));
-            }
-            sample = Tensor::cat(&denoised, 0);
+        let (scheduler, most) = (self.model.scheduler(), self.model.scheduler().most_steps());
+        if steps > most {
+            return Err(EngineError::Settings(format!(
+                "this model is sampled in {most} steps at most: lower steps"
+            )));
         }
-        // 4. decode
-        self.decode(conditions, &sample, &calls, cancel)
+        Ok(scheduler.sampler(steps))
     }
 
     /// How many keyframes go through the networks at once, unless memory is short.
@@ -187,7 +202,7 @@ impl Propagator {
     fn model_output(
         &self,
         sample: &Tensor,
-        timestep: i64,
+        timestep: f64,
         latents: &LatentConditions,
         guides: &mut [Guide],
         cancel: &CancelToken,
@@ -224,8 +239,9 @@ impl Propagator {
         Ok(Tensor::cat(&[conditions.composite.narrow(0, 0, 1), others], 0))
     }
 
-    fn times(&self, timestep: i64, keyframes: i64) -> Tensor {
-        Tensor::full(keyframes, timestep, (Kind::Int64, self.model.placement().device))
+    fn times(&self, timestep: f64, keyframes: i64) -> Tensor {
+        let kind = if timestep.fract() == 0.0 { Kind::Int64 } else { Kind::Float };
+        Tensor::full(keyframes, timestep, (kind, self.model.placement().device))
     }
 }
 

@@ -1,4 +1,4 @@
-"""Makes fixture.safetensors: what diffusers' and transformers' networks and schedulers give.
+"""Makes fixture.safetensors: what diffusers' and transformers' networks give.
 
 Weights and inputs are derived from names (tests/parity/weights.py), so only outputs are stored. Networks:
 the embedded model's own configs (models/nano) and small ones of Stable Diffusion's kind (networks.json).
@@ -118,21 +118,8 @@ def networks():
     keep("kl.decoded", vae.decode(given / vae.config.scaling_factor).sample)
 
 
-def schedulers():
-    for name, case in json.loads((HERE / "schedulers.json").read_text()).items():
-        scheduler = diffusers.DDIMScheduler(**case["config"])
-        scheduler.set_timesteps(case["steps"])
-        sample = random_tensor(SEED, f"{name}.sample", (1, 4, 8, 8)) * 1.7
-        for timestep in scheduler.timesteps:
-            model_output = (sample * 2 + timestep / 500).sin() * 0.7
-            sample = scheduler.step(model_output, timestep, sample).prev_sample
-        keep(f"scheduler.{name}", sample)
-        outputs[f"timesteps.{name}"] = scheduler.timesteps
-
-
 print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, transformers {transformers.__version__}")
 torch.manual_seed(0)
 networks()
-schedulers()
 versions = {"torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__}
 save_file(outputs, HERE / "fixture.safetensors", metadata=versions)
