@@ -275,8 +275,8 @@ impl FlowVidFilter {
     }
 
     fn flush_stop(&self, event: gst::Event) -> bool {
-        let pushed = self.srcpad.push_event(event);
         self.halt(); // again, for a FLUSH_STOP without a FLUSH_START
+        let pushed = self.srcpad.push_event(event);
         self.upstream.lock().forget();
         *self.position.lock() = Position::default();
         self.flush_pool(false);

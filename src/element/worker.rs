@@ -147,13 +147,15 @@ impl Worker {
     // Negotiation.
 
     fn caps(&mut self, format: &Arc<Format>) -> Result<(), Leave> {
-        let event = self.negotiate(format)?;
+        let (output, event) = self.negotiate(format)?;
         self.reset();
-        Ok(self.stream.finish_caps(self.generation, event)?)
+        self.stream.finish_caps(self.generation, event)?;
+        self.output = Some(output); // not where a flush came between: then downstream was told nothing
+        Ok(())
     }
 
-    /// Decides the output's format; the CAPS event, unless downstream knows it already.
-    fn negotiate(&mut self, format: &Arc<Format>) -> Result<Option<gst::Event>, Leave> {
+    /// Decides the output's format; with the CAPS event, unless downstream knows it already.
+    fn negotiate(&self, format: &Arc<Format>) -> Result<(Negotiated, Option<gst::Event>), Leave> {
         let Some(element) = self.element.upgrade() else { return Err(Leave::Stale) };
         let srcpad = &element.imp().srcpad;
         srcpad.check_reconfigure();
@@ -166,8 +168,7 @@ impl Worker {
         gst::info!(CAT, obj = element, "{} in, {} out", format.caps, output.caps);
         let known = self.output.as_ref().is_some_and(|before| before.caps == output.caps);
         let event = (!known).then(|| gst::event::Caps::new(&output.caps));
-        self.output = Some(output);
-        Ok(event)
+        Ok((output, event))
     }
 
     fn not_negotiated(&self, format: &Format, allowed: &gst::Caps) -> Leave {
@@ -192,9 +193,11 @@ impl Worker {
         if known && !asked {
             return Ok(());
         }
-        if let Some(event) = self.negotiate(format)? {
+        let (output, event) = self.negotiate(format)?;
+        if let Some(event) = event {
             self.stream.insert_event(self.generation, event)?;
         }
+        self.output = Some(output);
         Ok(())
     }
 

@@ -243,3 +243,28 @@ fn an_end_of_a_flush_that_never_began() {
     let frames: Vec<_> = seen.into_iter().filter(|out| matches!(out, Out::Buffer(_))).collect();
     assert_eq!(frames, buffers(100..103));
 }
+
+/// The format was settled, but the flush came before downstream was told.
+#[test]
+fn while_the_format_is_negotiated() {
+    let element = filter(2, 1);
+    let (sink, src) = (element.static_pad("sink").unwrap(), element.static_pad("src").unwrap());
+    let flushes = std::sync::atomic::AtomicBool::new(true);
+    src.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
+        let asks = matches!(&info.data, Some(gst::PadProbeData::Query(query)) if query.type_() == gst::QueryType::Caps);
+        let worker = std::thread::current().name().is_some_and(|name| name.starts_with("flowvid:"));
+        if asks && worker && flushes.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            sink.send_event(gst::event::FlushStart::new());
+            sink.send_event(gst::event::FlushStop::new(true));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let out = record(&element);
+    let mut harness = playing(&element, &small());
+    until(&out, &event("caps"));
+    harness.push_event(segment());
+    feed(&mut harness, 0..3);
+    harness.push_event(gst::event::Eos::new());
+    assert_eq!(pull_all(&mut harness).len(), 3);
+    assert_eq!(src.current_caps(), Some(small().to_caps().unwrap()));
+}

@@ -14,7 +14,7 @@ use proptest::{
 use crate::rig::*;
 
 /// The same cases in each run, after those that once failed.
-fn bounded(cases: u32) -> ProptestConfig {
+pub fn bounded(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,
         rng_seed: RngSeed::Fixed(2312),

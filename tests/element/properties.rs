@@ -119,10 +119,7 @@ fn settings_are_those_of_the_first_frame_of_a_batch() {
 }
 
 #[test]
-fn a_controller_sets_values_over_time() {
-    init();
-    // Which control sources there are depends on a library that is not ours; a binding is enough to see
-    // that the specs allow it.
+fn numbers_and_switches_can_be_controlled() {
     let element = filter(2, 2);
     for (name, controllable) in
         [("strength", true), ("seed", true), ("enabled", true), ("prompt", false), ("batch-size", false)]
