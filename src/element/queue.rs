@@ -249,4 +249,119 @@ mod tests {
         assert_eq!(queue.frames(), 0);
         assert_eq!(drained(&mut queue), [Loose(1), Sticky(2)]);
     }
+
+    /// What may happen to a queue.
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// An item of this kind (0: a frame), made for the present generation or for the one before.
+        Push(u8, bool),
+        Pop,
+        Remove(usize),
+        Close,
+        Reopen,
+        Discard,
+        Capacity(usize),
+    }
+
+    fn step() -> impl proptest::strategy::Strategy<Value = Step> {
+        use proptest::prelude::*;
+        prop_oneof![
+            8 => (0u8..3, any::<bool>()).prop_map(|(kind, late)| Step::Push(kind, late)),
+            4 => Just(Step::Pop),
+            1 => (0usize..6).prop_map(Step::Remove),
+            1 => Just(Step::Close),
+            2 => Just(Step::Reopen),
+            1 => Just(Step::Discard),
+            1 => (0usize..5).prop_map(Step::Capacity),
+        ]
+    }
+
+    /// The same as plainly as it can be said: a list, and whether it is open.
+    fn in_words(
+        items: &mut Vec<Item>,
+        open: &mut bool,
+        step: &Step,
+        item: &Item,
+        capacity: usize,
+    ) -> Vec<Item> {
+        let frames = items.iter().filter(|item| item.is_frame()).count();
+        match step {
+            Step::Push(_, false) if *open && !(item.is_frame() && frames >= capacity) => {
+                items.push(item.clone());
+                vec![item.clone()]
+            }
+            Step::Pop if *open && !items.is_empty() => vec![items.remove(0)],
+            Step::Remove(index) if *index < items.len() => vec![items.remove(*index)],
+            Step::Close => {
+                *open = false;
+                vec![]
+            }
+            Step::Reopen => {
+                *open = true;
+                items.retain(|item| matches!(item, Sticky(_)));
+                vec![]
+            }
+            Step::Discard => {
+                items.retain(|item| !item.is_frame());
+                vec![]
+            }
+            _ => vec![],
+        }
+    }
+
+    /// What was taken or given.
+    fn done(queue: &mut Queue<Item>, step: &Step, item: &Item) -> Vec<Item> {
+        match *step {
+            Step::Push(_, late) => {
+                let generation = queue.generation().wrapping_sub(u64::from(late));
+                queue.push(item.clone(), generation).is_queued().then(|| item.clone()).into_iter().collect()
+            }
+            Step::Pop => match queue.pop() {
+                Pop::Item(item) => vec![item],
+                Pop::Empty | Pop::Closed => vec![],
+            },
+            Step::Remove(index) => queue.remove(index).into_iter().collect(),
+            Step::Close => {
+                queue.close();
+                vec![]
+            }
+            Step::Reopen => {
+                queue.reopen();
+                vec![]
+            }
+            Step::Discard => {
+                queue.discard_frames();
+                vec![]
+            }
+            Step::Capacity(capacity) => {
+                queue.set_capacity(capacity);
+                vec![]
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig {
+            rng_seed: proptest::test_runner::RngSeed::Fixed(2312),
+            failure_persistence: None,
+            ..Default::default()
+        })]
+
+        #[test]
+        fn any_sequence_does_what_a_list_does(steps in proptest::collection::vec(step(), 0..60)) {
+            let (mut queue, mut items, mut open) = (Queue::new(2), Vec::new(), true);
+            for (number, step) in steps.iter().enumerate() {
+                let item = match step {
+                    Step::Push(1, _) => Sticky(number as u32),
+                    Step::Push(2, _) => Loose(number as u32),
+                    _ => Frame(number as u32),
+                };
+                let capacity = queue.capacity();
+                let expected = in_words(&mut items, &mut open, step, &item, capacity);
+                assert_eq!(done(&mut queue, step, &item), expected, "{step:?}");
+                assert!(queue.iter().eq(&items), "{step:?}");
+                assert_eq!(queue.frames(), items.iter().filter(|item| item.is_frame()).count());
+            }
+        }
+    }
 }

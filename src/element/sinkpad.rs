@@ -221,9 +221,10 @@ impl FlowVidFilter {
                 return false;
             }
         };
-        self.upstream.lock().format = Some(format.clone());
+        let before = self.upstream.lock().format.replace(format.clone());
         self.learn_timing(&format);
-        self.push_item(Input::Caps(format), true)
+        // The same caps once more end no batch.
+        before.is_some_and(|before| before == format) || self.push_item(Input::Caps(format), true)
     }
 
     fn sink_segment(&self, segment: &gst::Segment, event: &gst::Event) -> bool {

@@ -95,18 +95,24 @@ fn the_stream_begins_in_order() {
 
 #[test]
 fn an_empty_stream_ends() {
-    for with_caps in [true, false] {
+    init();
+    let caps = || gst::event::Caps::new(&small().to_caps().unwrap());
+    for before in [
+        vec![],
+        vec![gst::event::StreamStart::new("empty")],
+        vec![gst::event::StreamStart::new("empty"), caps()],
+        vec![gst::event::StreamStart::new("empty"), caps(), segment(0)],
+        vec![gst::event::StreamStart::new("empty"), caps(), segment(0), gap(0, 400)],
+    ] {
         let element = filter(3, 2);
         let mut harness = harness(&element);
         let out = record(&element);
-        harness.set_src_caps(small().to_caps().unwrap());
-        if with_caps {
-            harness.play();
-        } else {
-            element.set_state(gst::State::Playing).unwrap();
-        }
+        element.set_state(gst::State::Playing).unwrap();
+        let expected = before.iter().map(|before| event(before.type_().name()));
+        let expected: Vec<_> = expected.chain([event("eos")]).collect();
+        before.into_iter().for_each(|event| assert!(harness.push_event(event)));
         harness.push_event(gst::event::Eos::new());
-        until(&out, &event("eos"));
+        assert_eq!(until(&out, &event("eos")), expected);
     }
 }
 
@@ -133,8 +139,14 @@ fn out_of_band_events_do_not_wait() {
     let out = record(&element);
     feed(&mut harness, 0..7);
     let message = gst::Structure::new_empty("at-once");
-    assert!(harness.push_event(gst::event::CustomDownstreamOob::new(message)));
-    assert!(!until(&out, &event("custom-downstream-oob")).contains(&Out::Buffer(0)));
+    for made in [
+        gst::event::CustomDownstreamOob::new(message),
+        gst::event::InstantRateChange::new(2.0, gst::SegmentFlags::TRICKMODE),
+    ] {
+        let name = made.type_().name().to_string();
+        assert!(harness.push_event(made), "{name}");
+        assert!(!until(&out, &event(&name)).contains(&Out::Buffer(0)), "{name}");
+    }
 }
 
 #[test]
@@ -202,6 +214,7 @@ fn what_ends_a_batch_and_what_does_not() {
         ("nothing", None, vec![5]),
         ("tag", Some(tag()), vec![5]),
         ("custom event", Some(custom("flowvid-test")), vec![5]),
+        ("same caps", Some(gst::event::Caps::new(&small().to_caps().unwrap())), vec![5]),
         ("gap under a frame", Some(gap(120, 5)), vec![5]),
         ("gap", Some(gap(120, 400)), vec![3, 2]),
         ("segment", Some(segment(120)), vec![3, 2]),

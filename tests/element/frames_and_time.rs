@@ -138,6 +138,16 @@ fn offsets_and_flags_come_along() {
 }
 
 #[test]
+fn lists_of_buffers_are_taken_apart() {
+    let mut harness = playing(&filter(3, 2), &small());
+    let list: gst::BufferList = (0..7).map(|index| timed(&small(), index)).collect();
+    harness.srcpad().unwrap().push_list(list).unwrap();
+    harness.push_event(gst::event::Eos::new());
+    let received: Vec<_> = pull_all(&mut harness).iter().map(|buffer| bytes(buffer)).collect();
+    assert_eq!(received, (0..7).map(|index| bytes(&timed(&small(), index))).collect::<Vec<_>>());
+}
+
+#[test]
 fn upstream_gets_its_buffers_back_at_once() {
     let mut harness = playing(&filter(4, 4), &small());
     let mut buffer = timed(&small(), 0);

@@ -195,6 +195,28 @@ fn seeks_that_interrupt_each_other() {
     }
 }
 
+/// Scrubbing: the picture that a paused player shows.
+#[test]
+fn every_seek_while_paused_shows_its_first_frame() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let file = make_file(folder.path());
+    let players = ["", ELEMENT].map(|elements| Player::new(&file, elements));
+    for player in &players {
+        player.pipeline.set_state(gst::State::Paused).unwrap();
+    }
+    for seek in seeks() {
+        let [expected, shown] = players.each_ref().map(|player| {
+            player.seek(&seek);
+            player.pipeline.state(ClockTime::from_seconds(20)).0.unwrap();
+            let sink = player.pipeline.by_name("sink").unwrap();
+            let sample = sink.property::<Option<gst::Sample>>("last-sample").expect("no preroll");
+            (sample.buffer().unwrap().pts(), bytes(sample.buffer().unwrap()))
+        });
+        assert!(shown == expected, "{seek:?}: {:?} instead of {:?}", shown.0, expected.0);
+    }
+}
+
 /// A player's endless loop: at the end of each segment the next begins without a flush.
 #[test]
 fn a_segment_that_is_played_again_and_again() {

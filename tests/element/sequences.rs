@@ -35,6 +35,8 @@ enum Step {
     Caps {
         wide: bool,
     },
+    /// The caps that hold already: nobody need hear of them.
+    CapsAgain,
     Enabled(bool),
     Drain,
     Flush,
@@ -57,6 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(|key_units| Segment { key_units }),
         1 => Just(Stream),
         1 => any::<bool>().prop_map(|wide| Caps { wide }),
+        1 => Just(CapsAgain),
         1 => any::<bool>().prop_map(Enabled),
         1 => Just(Drain),
         1 => Just(Flush),
@@ -112,7 +115,7 @@ struct Player {
 }
 
 impl Player {
-    fn new() -> Self {
+    fn new(live: bool) -> Self {
         let element = filter(2, BATCH as u32 - 1);
         let gate = crossbeam_channel::unbounded();
         element.set_identity_script(IdentityScript { gate: Some(gate.1.clone()), ..Default::default() });
@@ -125,6 +128,10 @@ impl Player {
             thing(info).map(|thing| sender.send(thing));
             gst::PadProbeReturn::Ok
         });
+        harness.set_live(live);
+        if live {
+            harness.use_testclock();
+        }
         harness.play();
         let mut player =
             Self { harness, seen, gate, sent: VecDeque::new(), flushed: 0, numbers: 0, wide: false };
@@ -218,6 +225,10 @@ impl Player {
                 self.wide = wide;
                 self.caps();
             }
+            Step::CapsAgain => {
+                let caps = self.harness.srcpad().unwrap().current_caps().unwrap();
+                assert!(self.harness.push_event(gst::event::Caps::new(&caps)));
+            }
             Step::Enabled(enabled) => self.harness.element().unwrap().set_property("enabled", enabled),
             Step::Drain => self.drain(),
             Step::Flush => self.flush(true),
@@ -296,8 +307,11 @@ proptest! {
     #![proptest_config(bounded(192))]
 
     #[test]
-    fn what_leaves_is_what_came_in_its_order(steps in proptest::collection::vec(step(), 1..40)) {
-        let mut player = Player::new();
+    fn what_leaves_is_what_came_in_its_order(
+        live in any::<bool>(),
+        steps in proptest::collection::vec(step(), 1..40),
+    ) {
+        let mut player = Player::new(live);
         for step in &steps {
             player.step(step);
         }
