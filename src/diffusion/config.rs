@@ -58,6 +58,8 @@ pub enum Activation {
     Gelu,
     /// `x * sigmoid(1.702 x)`, CLIP's.
     QuickGelu,
+    /// `max(x, 0)`
+    Relu,
 }
 
 impl Activation {
@@ -67,6 +69,7 @@ impl Activation {
             Self::Silu => hidden_states.silu(),
             Self::Gelu => hidden_states.gelu("none"),
             Self::QuickGelu => hidden_states * (hidden_states * 1.702).sigmoid(),
+            Self::Relu => hidden_states.relu(),
         }
     }
 }

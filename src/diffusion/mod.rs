@@ -2,6 +2,7 @@
 
 mod attention;
 mod autoencoder_kl;
+mod autoencoder_tiny;
 mod blocks;
 mod config;
 mod controlnet;
@@ -21,6 +22,7 @@ mod unet;
 mod vae;
 
 pub use autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
+pub use autoencoder_tiny::{AutoencoderTiny, AutoencoderTinyConfig, UpsampleFn};
 pub use config::{
     Activation, BlocksConfig, DownBlockType, KeyframeAttention, MidBlockType, Off, PerBlock, TimeScaleShift,
     UpBlockType,

@@ -6,7 +6,10 @@ use tch::{
     nn::{self, Conv2D, ConvConfig, ConvTranspose2D, ConvTransposeConfig, Path},
 };
 
-use super::autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
+use super::{
+    autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
+    autoencoder_tiny::{AutoencoderTiny, AutoencoderTinyConfig},
+};
 use crate::weights::NetworkConfig;
 
 /// `vae/config.json`, by its `_class_name`.
@@ -17,10 +20,12 @@ pub enum VaeConfig {
     PatchAutoencoder(PatchAutoencoderConfig),
     /// Stable Diffusion's.
     AutoencoderKL(AutoencoderKlConfig),
+    /// A small one for the same latents.
+    AutoencoderTiny(AutoencoderTinyConfig),
 }
 
 impl NetworkConfig for VaeConfig {
-    const CLASSES: &'static [&'static str] = &["PatchAutoencoder", "AutoencoderKL"];
+    const CLASSES: &'static [&'static str] = &["PatchAutoencoder", "AutoencoderKL", "AutoencoderTiny"];
 }
 
 impl VaeConfig {
@@ -29,6 +34,7 @@ impl VaeConfig {
         match self {
             Self::PatchAutoencoder(config) => config.latent_channels,
             Self::AutoencoderKL(config) => config.latent_channels,
+            Self::AutoencoderTiny(config) => config.latent_channels,
         }
     }
 }
@@ -40,6 +46,8 @@ pub enum Vae {
     Patch(Box<PatchAutoencoder>),
     /// Convolutional, with a Kullback-Leibler loss.
     Kl(Box<AutoencoderKl>),
+    /// Convolutional, small and fast.
+    Tiny(Box<AutoencoderTiny>),
 }
 
 impl Vae {
@@ -48,6 +56,7 @@ impl Vae {
         match config {
             VaeConfig::PatchAutoencoder(config) => Self::Patch(Box::new(PatchAutoencoder::new(vs, config))),
             VaeConfig::AutoencoderKL(config) => Self::Kl(Box::new(AutoencoderKl::new(vs, config))),
+            VaeConfig::AutoencoderTiny(config) => Self::Tiny(Box::new(AutoencoderTiny::new(vs, config))),
         }
     }
 
@@ -56,6 +65,7 @@ impl Vae {
         match self {
             Self::Patch(vae) => vae.scale_factor(),
             Self::Kl(vae) => vae.scale_factor(),
+            Self::Tiny(vae) => vae.scale_factor(),
         }
     }
 
@@ -65,6 +75,7 @@ impl Vae {
         match self {
             Self::Patch(vae) => vae.encode(pictures),
             Self::Kl(vae) => vae.encode(pictures),
+            Self::Tiny(vae) => vae.encode(pictures),
         }
     }
 
@@ -74,6 +85,7 @@ impl Vae {
         match self {
             Self::Patch(vae) => vae.decode(latents),
             Self::Kl(vae) => vae.decode(latents),
+            Self::Tiny(vae) => vae.decode(latents),
         }
     }
 }
