@@ -85,7 +85,7 @@ impl FlowVidFilter {
             self.refuse(caps::INTERLACED);
             return Err(FlowError::NotNegotiated);
         }
-        let discont = buffer.flags().intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
+        let discont = upstream.lost_track(&buffer);
         let key_unit_asked = std::mem::take(&mut upstream.shot_announced);
         let (stream_time, running_time) = upstream.times(&buffer);
         let counted = upstream.count();
@@ -326,6 +326,18 @@ impl Upstream {
     fn count(&mut self) -> u64 {
         self.frames += 1;
         self.frames - 1
+    }
+
+    /// Whether frames are missing before this one. Backwards, decoders say so of each group of pictures that
+    /// they turn round; if it goes on where the one before ended, nothing is missing.
+    fn lost_track(&self, buffer: &gst::BufferRef) -> bool {
+        let marked = buffer.flags().intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
+        let goes_on = || {
+            let (duration, later) = (buffer.duration()?.nseconds(), self.last_pts?.nseconds());
+            let end = buffer.pts()?.nseconds().saturating_add(duration);
+            Some(end.abs_diff(later) <= duration / 2)
+        };
+        marked && !(self.segment.rate() < 0.0 && goes_on().unwrap_or(false))
     }
 
     /// Frames leap from key unit to key unit, so motion cannot be followed.

@@ -244,6 +244,29 @@ fn a_discontinuity_begins_a_shot_and_asks_for_a_key_unit() {
     assert_eq!(seen[start..], expected);
 }
 
+/// Decoders turn round one group of pictures after the other, and mark the first frame of each.
+#[test]
+fn backwards_a_marked_frame_is_a_shot_only_where_frames_are_missing() {
+    let marked = [11, 8, 6];
+    let lengths = |rate: f64, order: &[usize]| {
+        batches(&filter(3, 2), |harness| {
+            let mut segment = gst::FormattedSegment::<ClockTime>::new();
+            segment.set_rate(rate);
+            segment.set_stop(ClockTime::SECOND);
+            harness.push_event(gst::event::Segment::new(&segment));
+            for &index in order {
+                let mut buffer = timed(&small(), index);
+                if marked.contains(&index) {
+                    buffer.get_mut().unwrap().set_flags(gst::BufferFlags::DISCONT);
+                }
+                harness.push(buffer).unwrap();
+            }
+        })
+    };
+    assert_eq!(lengths(-1.0, &[12, 11, 10, 8, 7, 6, 5]), [3, 4]);
+    assert_eq!(lengths(1.0, &[5, 6, 7, 8, 9]), [1, 2, 2]);
+}
+
 /// A player that shows key units only leaps over what lies between.
 #[test]
 fn key_units_alone_are_batches_of_one() {

@@ -257,6 +257,20 @@ fn position_and_duration_are_those_of_the_file() {
     }
 }
 
+/// Key units are ten frames apart. A shot's first batch holds seven frames, each later one six.
+#[test]
+fn backwards_batches_reach_across_key_units() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let with = Player::new(&make_file(folder.path()), ELEMENT);
+    with.until(|seen| *seen == Seen::Eos);
+    let filter = with.pipeline.by_name("filter").unwrap();
+    let before = count(&filter, "batches");
+    let shown = with.after(&seek(-1.0, SeekFlags::FLUSH | SeekFlags::ACCURATE, 0, None));
+    assert_eq!(times(&shown).len() as u64, FRAMES);
+    assert_eq!(count(&filter, "batches") - before, 1 + (FRAMES - 7).div_ceil(6));
+}
+
 #[test]
 fn key_units_alone_are_shots_of_one_frame() {
     init();
