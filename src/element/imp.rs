@@ -60,6 +60,13 @@
 //! ]|
 //! Source and result side by side, without a tee.
 //!
+//! ## Seeking and trick modes
+//!
+//! A seek calls the engine off at once, and shows its first frame when the batch that begins there is full. Played
+//! backwards or faster, frames are edited in the order in which they come; where a player shows key units only,
+//! each is a shot of its own, for motion cannot be followed from one to the next. A SEGMENT seek's end, too, ends
+//! the batch.
+//!
 //! ## What the application hears
 //!
 //! PROGRESS messages while the model loads; an ELEMENT message `flowvid-batch` for each batch, with its frames,

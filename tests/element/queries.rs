@@ -146,6 +146,22 @@ fn caps_are_downstream_s_sizes_in_every_format() {
 }
 
 #[test]
+fn caps_are_upstream_s_sizes_in_every_format_too() {
+    let harness = playing(&filter(3, 2), &small());
+    let offered = harness.sinkpad().unwrap().peer_query_caps(None);
+    for (width, rate, format, given) in [
+        (16, (25, 1), VideoFormat::I420, true),
+        (16, (25, 1), VideoFormat::Nv12, true),
+        (32, (25, 1), VideoFormat::I420, false),
+        (16, (24, 1), VideoFormat::I420, false),
+    ] {
+        let caps = info(format, width, 16, rate).to_caps().unwrap();
+        assert_eq!(offered.can_intersect(&caps), given, "{caps} of {offered}");
+    }
+    assert_eq!(offered.structure(0).unwrap().get::<String>("format").unwrap(), "I420", "its own comes first");
+}
+
+#[test]
 fn caps_that_no_raw_video_has_are_refused() {
     let harness = playing(&filter(3, 2), &small());
     for caps in [

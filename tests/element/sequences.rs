@@ -43,6 +43,12 @@ enum Step {
     /// That many frames, of which the engine returns none before the flush.
     FlushWhileBusy(usize),
     FlushStopAlone,
+    /// That many frames and an event, before the engine returns any.
+    WhileBusy(usize),
+    /// Downstream would like to be asked again.
+    Reconfigure,
+    /// To PAUSED and back.
+    Pause,
     End,
 }
 
@@ -65,6 +71,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Flush),
         1 => (0..=2 * BATCH).prop_map(FlushWhileBusy),
         1 => Just(FlushStopAlone),
+        1 => (0..=2 * BATCH).prop_map(WhileBusy),
+        1 => Just(Reconfigure),
+        1 => Just(Pause),
         1 => Just(End),
     ]
 }
@@ -240,6 +249,22 @@ impl Player {
                 self.open();
             }
             Step::FlushStopAlone => self.flush(false),
+            Step::WhileBusy(frames) => {
+                self.drain();
+                self.close();
+                self.frames(frames, gst::BufferFlags::empty());
+                self.step(&Step::Tag);
+                self.open();
+            }
+            Step::Reconfigure => {
+                self.harness.push_upstream_event(gst::event::Reconfigure::new());
+            }
+            Step::Pause => {
+                let element = self.harness.element().unwrap();
+                for state in [gst::State::Paused, gst::State::Playing] {
+                    element.set_state(state).unwrap();
+                }
+            }
             Step::End => {
                 self.end();
                 self.stream();
@@ -304,7 +329,7 @@ impl Player {
 }
 
 proptest! {
-    #![proptest_config(bounded(192))]
+    #![proptest_config(bounded(256))]
 
     #[test]
     fn what_leaves_is_what_came_in_its_order(
