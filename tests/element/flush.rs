@@ -268,3 +268,61 @@ fn while_the_format_is_negotiated() {
     assert_eq!(pull_all(&mut harness).len(), 3);
     assert_eq!(src.current_caps(), Some(small().to_caps().unwrap()));
 }
+
+/// As a demuxer does it: one thread feeds, another seeks. After a flush only frames that were fed after it leave.
+#[test]
+fn a_hundred_in_full_flow() {
+    let element = filter(2, 1);
+    let mut harness = playing(&element, &small());
+    let (sender, leaving) = std::sync::mpsc::channel();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+    element.static_pad("src").unwrap().add_probe(mask, move |_, info| {
+        let left = match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => Some(buffer.pts().unwrap().mseconds() as usize / 40),
+            _ => None,
+        };
+        let _ = sender.send(left); // the test may have failed
+        gst::PadProbeReturn::Ok
+    });
+    let next = std::sync::Arc::new(parking_lot::Mutex::new(0));
+    let (fed, feeder) = keep_feeding(element.static_pad("sink").unwrap(), next.clone());
+    let mut firsts = vec![0];
+    for _ in 0..100 {
+        fed.try_iter().for_each(drop); // frames of before
+        fed.recv_timeout(PATIENCE).unwrap();
+        assert!(harness.push_event(gst::event::FlushStart::new()));
+        let next = next.lock();
+        assert!(harness.push_event(gst::event::FlushStop::new(true)));
+        assert!(harness.push_event(segment()));
+        firsts.push(*next);
+    }
+    drop(fed); // ends the feeding
+    feeder.join().unwrap();
+    harness.push_event(gst::event::Eos::new());
+    pull_all(&mut harness);
+    let left: Vec<_> = leaving.try_iter().collect();
+    // A flush is two events.
+    let between: Vec<_> = left.split(Option::is_none).step_by(2).collect();
+    assert_eq!(between.len(), firsts.len());
+    for (frames, first) in between.into_iter().zip(firsts) {
+        assert!(frames.iter().flatten().all(|&frame| frame >= first), "{first}: {frames:?}");
+    }
+}
+
+/// A thread that feeds `pad` with frame after frame, holding their number meanwhile, until nobody hears of it.
+fn keep_feeding(
+    pad: gst::Pad,
+    next: std::sync::Arc<parking_lot::Mutex<usize>>,
+) -> (std::sync::mpsc::Receiver<()>, std::thread::JoinHandle<()>) {
+    let (sender, fed) = std::sync::mpsc::channel();
+    let feeder = std::thread::spawn(move || {
+        while sender.send(()).is_ok() {
+            let mut next = next.lock();
+            let answer = pad.chain(timed(&small(), *next));
+            assert!(matches!(answer, Ok(_) | Err(gst::FlowError::Flushing)), "{answer:?}");
+            *next += 1;
+            parking_lot::MutexGuard::unlock_fair(next);
+        }
+    });
+    (fed, feeder)
+}
