@@ -2,8 +2,9 @@
 //!
 //! As long as the engine works, one batch may wait; a frame more and the oldest waiting frame goes, by the
 //! policy. So no frame waits for longer than a batch lasts, and with the time that the engine takes
-//! that is the very latency which the pipeline was told. Frames that the engine has taken always stay, for
-//! all frames leave in their order.
+//! that is the very latency which the pipeline was told. Where downstream leaves edited frames waiting, it wants them
+//! later than that, and frames go only when the queue is full. Frames that the engine has taken always stay, for all
+//! frames leave in their order.
 
 use super::{
     enums::OverloadPolicy,
@@ -18,6 +19,8 @@ pub struct Load {
     pub live: bool,
     /// The engine computes (or loads).
     pub working: bool,
+    /// Edited frames wait for downstream.
+    pub ahead: bool,
     /// Edited frames find no room downstream.
     pub blocked: bool,
     /// Frames at the queue's head that the engine has taken.
@@ -76,7 +79,7 @@ fn is_stuck(input: &Queue<Input>, load: Load) -> bool {
 }
 
 fn is_behind(input: &mut Queue<Input>, load: Load) -> bool {
-    load.working && waiting_mut(input, load.taken).count() >= load.batch_frames
+    load.working && !load.ahead && waiting_mut(input, load.taken).count() >= load.batch_frames
 }
 
 fn frames_mut(input: &mut Queue<Input>) -> impl Iterator<Item = &mut InputFrame> {

@@ -66,7 +66,8 @@ impl State {
 
     /// Makes room for a frame of a live stream, by the policy.
     fn relieve(&mut self) -> Relief {
-        let relief = overload::relieve(&mut self.input, self.load, self.timing.overload);
+        let load = Load { ahead: self.output.frames() > 0, ..self.load };
+        let relief = overload::relieve(&mut self.input, load, self.timing.overload);
         if relief.call_off {
             self.cancel_work();
         }
@@ -116,6 +117,7 @@ impl Stream {
         let load = Load {
             live: false,
             working: true, // until the worker first asks for work
+            ahead: false,
             blocked: false,
             taken: 0,
             batch_frames,

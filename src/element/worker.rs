@@ -253,8 +253,8 @@ impl Worker {
             Err(EngineError::Cancelled) if cancel.is_cancelled() => return Err(Leave::Stale),
             Err(error) => return Err(self.report(&error)),
         };
-        self.tell(&frames, &edited, watch.wall());
         self.record_processing(watch.elapsed());
+        self.tell(&frames, &edited, watch.wall());
         let times = frames.iter().map(|frame| ClockTime::from_nseconds(frame.stream_time));
         let notes = self.history.batch(edited.frames.iter().zip(times));
         let mut tags = settings.add_tags.then(|| tags::of(settings));

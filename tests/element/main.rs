@@ -16,6 +16,7 @@ mod fuzz;
 mod inspect;
 mod latency;
 mod launch;
+mod live;
 mod metas;
 mod negotiation;
 mod outside;
