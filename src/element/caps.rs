@@ -55,15 +55,15 @@ impl Format {
     /// Reads `caps`.
     ///
     /// # Errors
-    /// A text for the user if they are no progressive raw video.
+    /// A text for the user if they are no raw video, or hold two fields apart.
     pub fn new(caps: &gst::CapsRef) -> Result<Self, String> {
         let info =
             VideoInfo::from_caps(caps).map_err(|_| format!("not raw video in system memory: {caps}"))?;
         match info.interlace_mode() {
-            gst_video::VideoInterlaceMode::Progressive | gst_video::VideoInterlaceMode::Mixed => {
-                Ok(Self { caps: caps.to_owned(), info })
-            }
-            _ => Err(INTERLACED.into()),
+            gst_video::VideoInterlaceMode::Progressive
+            | gst_video::VideoInterlaceMode::Mixed
+            | gst_video::VideoInterlaceMode::Interleaved => Ok(Self { caps: caps.to_owned(), info }),
+            _ => Err(FIELDS.into()),
         }
     }
 }
@@ -76,14 +76,31 @@ impl Format {
         Self::new(&caps).ok()
     }
 
+    /// Whether every frame has two fields.
+    pub fn is_interlaced(&self) -> bool {
+        self.info.interlace_mode() == gst_video::VideoInterlaceMode::Interleaved
+    }
+
+    /// The transfer of its code values if that is for high dynamic range.
+    pub fn hdr(&self) -> Option<&'static str> {
+        match self.info.colorimetry().transfer() {
+            gst_video::VideoTransferFunction::Smpte2084 => Some("PQ"),
+            gst_video::VideoTransferFunction::AribStdB67 => Some("HLG"),
+            _ => None,
+        }
+    }
+
     /// The same as downstream is shown it.
     pub fn shown(&self, compare: Compare) -> Option<Self> {
         Self::new(&compare::outside(compare, self.caps.clone())).ok()
     }
 }
 
+const FIELDS: &str = "fields that lie apart cannot be edited: put `deinterlace` before flowvidfilter";
+
 /// What the user is told about interlaced input.
-pub const INTERLACED: &str = "interlaced video cannot be edited: put `deinterlace` before flowvidfilter";
+pub const INTERLACED: &str = "interlaced video is not edited: put `deinterlace` before flowvidfilter, or set \
+    interlaced=bypass to have it pass unedited, or interlaced=weave where both fields show one moment";
 
 /// The pads' template.
 pub fn template() -> gst::Caps {

@@ -129,6 +129,26 @@ pub enum Compare {
     Wipe = 2,
 }
 
+/// What becomes of interlaced frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidInterlaced")]
+pub enum Interlaced {
+    /// They are refused.
+    #[default]
+    #[enum_value(name = "Error: they end the stream with an error that names the remedy", nick = "error")]
+    Error = 0,
+    /// They pass unedited.
+    #[enum_value(name = "Bypass: they pass unedited, byte for byte", nick = "bypass")]
+    Bypass = 1,
+    /// They are edited as if progressive.
+    #[enum_value(
+        name = "Weave: both fields are edited as one picture, which they are where the source was progressive",
+        nick = "weave"
+    )]
+    Weave = 2,
+}
+
 /// What begins a new shot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(i32)]

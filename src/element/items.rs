@@ -25,7 +25,7 @@ pub struct InputFrame {
     pub key_unit_asked: bool,
     /// The element's clock when it came; none before the element plays.
     pub arrived: Option<ClockTime>,
-    /// The engine is too far behind to edit it.
+    /// It is not to be edited: the engine is too far behind, or the frame is interlaced.
     pub bypass: bool,
 }
 
@@ -104,7 +104,7 @@ pub fn first_batch<'a>(items: impl Iterator<Item = &'a Input>, wanted: usize) ->
     for item in items {
         closed = match item {
             _ if frames.len() >= wanted => true,
-            Input::Frame(frame) if frame.starts_shot && !frames.is_empty() => true,
+            Input::Frame(frame) if (frame.starts_shot || frame.bypass) && !frames.is_empty() => true,
             Input::Frame(frame) => {
                 frames.push(frame);
                 frames.len() >= wanted

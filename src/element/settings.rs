@@ -7,7 +7,8 @@ use glib::{ParamSpec, Value, prelude::*};
 use self::spec::choice;
 pub use self::spec::markdown_table;
 use super::enums::{
-    Compare, Condition, CutDetection, Dtype, EngineKind, Interpolation, OverloadPolicy, Propagation, nick,
+    Compare, Condition, CutDetection, Dtype, EngineKind, Interlaced, Interpolation, OverloadPolicy,
+    Propagation, nick,
 };
 use crate::engine::{ColorCalibration, EditParameters};
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub add_meta: bool,
     /// Downstream is told by tags that the video was edited, and how.
     pub add_tags: bool,
+    /// What becomes of interlaced frames.
+    pub interlaced: Interlaced,
     /// Original and edited in one picture.
     pub compare: Compare,
     /// Where a wipe parts them, as a share of the width from the left.
@@ -76,6 +79,7 @@ impl Default for Settings {
             timing: Timing::default(),
             add_meta: false,
             add_tags: true,
+            interlaced: Interlaced::default(),
             compare: Compare::default(),
             compare_position: 0.5,
         }
@@ -217,7 +221,7 @@ macro_rules! setting {
 }
 
 /// The table.
-pub static PROPERTIES: [Property; 31] = [
+pub static PROPERTIES: [Property; 32] = [
     setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
         .model =
         text(v)),
@@ -375,6 +379,14 @@ pub static PROPERTIES: [Property; 31] = [
         Values::Switch,
         |s| s.add_meta,
         |s, v| s.add_meta = get(v)
+    ),
+    setting!(
+        Ready,
+        "interlaced",
+        "What becomes of interlaced frames; `deinterlace` before the element makes them progressive",
+        Values::Choice(choice::<Interlaced>),
+        |s| s.interlaced,
+        |s, v| s.interlaced = get(v)
     ),
     setting!(
         Ready,

@@ -8,7 +8,9 @@ use gst_video::prelude::*;
 use super::{
     CAT, allocation,
     caps::{self, Format},
-    compare, frames,
+    compare,
+    enums::Interlaced,
+    frames,
     imp::FlowVidFilter,
     items::{Boundary, Input, InputFrame},
     messages,
@@ -78,9 +80,12 @@ impl FlowVidFilter {
 
     /// Copies upstream's buffer and lets go of it.
     fn take_frame(&self, buffer: gst::Buffer) -> Result<InputFrame, FlowError> {
+        let policy = self.settings.lock().interlaced;
         let mut upstream = self.upstream.lock();
         let format = upstream.format.clone().ok_or(FlowError::NotNegotiated)?;
-        if buffer.video_flags().contains(gst_video::VideoBufferFlags::INTERLACED) {
+        let flagged = buffer.video_flags().contains(gst_video::VideoBufferFlags::INTERLACED);
+        let interlaced = flagged || format.is_interlaced();
+        if interlaced && policy == Interlaced::Error {
             drop(upstream);
             self.refuse(caps::INTERLACED);
             return Err(FlowError::NotNegotiated);
@@ -111,7 +116,7 @@ impl FlowVidFilter {
             starts_shot: key_unit_asked || discont || alone,
             key_unit_asked,
             arrived: self.obj().clock().map(|clock| clock.time()),
-            bypass: false,
+            bypass: interlaced && policy == Interlaced::Bypass,
         })
     }
 
@@ -214,7 +219,12 @@ impl FlowVidFilter {
     }
 
     fn sink_caps(&self, caps: &gst::CapsRef) -> bool {
+        let refuses = self.settings.lock().interlaced == Interlaced::Error;
         let format = match Format::new(caps) {
+            Ok(format) if format.is_interlaced() && refuses => {
+                self.refuse(caps::INTERLACED);
+                return false;
+            }
             Ok(format) => Arc::new(format),
             Err(text) => {
                 self.refuse(&text);

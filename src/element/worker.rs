@@ -37,6 +37,7 @@ pub struct Worker {
     /// A frame has left since the start or the last flush or event that resets.
     shot_sent: bool,
     told_of_nothing_to_do: bool,
+    told_of_hdr: bool,
 }
 
 /// Why a step was left.
@@ -66,6 +67,7 @@ impl Worker {
             history: History::default(),
             shot_sent: false,
             told_of_nothing_to_do: false,
+            told_of_hdr: false,
         }
     }
 
@@ -229,6 +231,7 @@ impl Worker {
     /// Closes the batch at the head, has it edited and sends it.
     fn batch(&mut self, settings: &Settings) -> Result<(), Leave> {
         self.open_engine()?;
+        self.warn_of_hdr();
         let Some(engine) = &mut self.engine else { return Err(Leave::Stale) };
         let wanted = engine.batch_frames(&settings.parameters).max(1);
         if self.stream.make_room(wanted) {
@@ -263,6 +266,20 @@ impl Worker {
             self.send(frame, edited, tags, Some(note).filter(|_| settings.add_meta))?;
         }
         Ok(())
+    }
+
+    /// The models know pictures as monitors of standard dynamic range show them.
+    fn warn_of_hdr(&mut self) {
+        let transfer = self.output.as_ref().and_then(|output| output.input.hdr());
+        if let Some(transfer) = transfer
+            && !std::mem::replace(&mut self.told_of_hdr, true)
+        {
+            self.warn(&format!(
+                "{transfer} video is edited as if it were of standard dynamic range, so the edit may look flat or too \
+                 bright; its colorimetry and HDR fields go on unchanged. For a correct picture map the tones before \
+                 flowvidfilter"
+            ));
+        }
     }
 
     fn clock(&self) -> Option<gst::Clock> {

@@ -27,6 +27,7 @@ mod rig;
 mod seeks;
 mod sequences;
 mod shots;
+mod signalling;
 mod stall;
 mod states;
 mod tags;
