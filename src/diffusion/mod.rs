@@ -37,6 +37,6 @@ pub use schedulers::{
     SchedulerConfig, TimestepSpacing,
 };
 pub use text_encoder::{ClipTextConfig, ClipTextModel};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Chunk, Tokenizer};
 pub use unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel, UNetConfig};
 pub use vae::{PatchAutoencoder, PatchAutoencoderConfig, Vae, VaeConfig};

@@ -36,7 +36,7 @@ use super::{
     preconditioning::Preconditioned,
     schedulers::Scheduler,
     text_encoder::ClipTextModel,
-    tokenizer::Tokenizer,
+    tokenizer::{Chunk, Tokenizer},
     unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel},
     vae::Vae,
 };
@@ -204,11 +204,31 @@ impl DiffusionModel {
         self.placement
     }
 
-    /// `[prompts, tokens, cross_attention_dim]`
+    /// A prompt that is longer than the text encoder takes is encoded by parts, one after the other.
+    ///
+    /// - returns `[prompts, tokens, cross_attention_dim]`
     pub fn encode_prompts(&self, prompts: &[&str]) -> Tensor {
-        let tokens: Vec<i64> = prompts.iter().flat_map(|prompt| self.tokenizer.encode(prompt)).collect();
-        let input_ids = Tensor::from_slice(&tokens).view([prompts.len() as i64, -1]);
-        self.text_encoder.forward(&input_ids.to_device(self.placement.device))
+        let mut encoded: Vec<Vec<Chunk>> =
+            prompts.iter().map(|prompt| self.tokenizer.encode(prompt)).collect();
+        let most = encoded.iter().map(Vec::len).max().unwrap_or_default();
+        for chunks in encoded.iter_mut().filter(|chunks| chunks.len() < most) {
+            chunks.resize(most, self.tokenizer.encode("").remove(0));
+        }
+        let part = |index: usize| self.encode_chunks(encoded.iter().map(|chunks| &chunks[index]));
+        Tensor::cat(&(0..most).map(part).collect::<Vec<_>>(), 1)
+    }
+
+    /// `[chunks, tokens, cross_attention_dim]`
+    fn encode_chunks<'a>(&self, chunks: impl Iterator<Item = &'a Chunk> + Clone) -> Tensor {
+        let rows = chunks.clone().count() as i64;
+        let on_device = |tensor: Tensor| tensor.view([rows, -1]).to_device(self.placement.device);
+        let tokens: Vec<i64> = chunks.clone().flat_map(|chunk| chunk.tokens.iter().copied()).collect();
+        let weights: Vec<f32> = chunks.flat_map(|chunk| chunk.weights.iter().copied()).collect();
+        let hidden_states = self.text_encoder.forward(&on_device(Tensor::from_slice(&tokens)));
+        if weights.iter().all(|&weight| weight == 1.0) {
+            return hidden_states;
+        }
+        weighed(&hidden_states, &on_device(Tensor::from_slice(&weights)))
     }
 
     /// - `pictures`: `[n, 3, H, W]`, 0..1
@@ -303,4 +323,15 @@ impl DiffusionModel {
         let tensor = tensor.to_kind(self.placement.kind);
         if self.placement.device == Device::Cpu { channels_last(&tensor) } else { tensor }
     }
+}
+
+/// Each token times its weight, the text's mean kept, as the common user interfaces do.
+///
+/// - `hidden_states`: `[n, tokens, dim]`
+/// - `weights`: `[n, tokens]`
+fn weighed(hidden_states: &Tensor, weights: &Tensor) -> Tensor {
+    let mean = |tensor: &Tensor| tensor.mean_dim([1, 2].as_slice(), true, Kind::Float); // [n, 1, 1]
+    let scaled = hidden_states * weights.unsqueeze(-1);
+    let restored = mean(hidden_states) / mean(&scaled);
+    (scaled * restored).to_kind(hidden_states.kind())
 }

@@ -89,6 +89,6 @@ pub enum WeightsError {
     },
 }
 
-fn unreadable(file: &Path, cause: &dyn std::fmt::Display) -> WeightsError {
+pub(crate) fn unreadable(file: &Path, cause: &dyn std::fmt::Display) -> WeightsError {
     WeightsError::Unreadable { file: file.into(), cause: cause.to_string() }
 }
