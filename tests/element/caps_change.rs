@@ -99,3 +99,47 @@ fn one_interlaced_frame_of_mixed_video_is_refused_too() {
     assert_eq!(harness.push(buffer), Err(gst::FlowError::NotNegotiated));
     assert!(first(&bus, gst::MessageType::Error).contains("`deinterlace`"));
 }
+
+/// Each frame that reaches the sink: its caps, running time and bytes.
+fn reaches(elements: &str) -> Vec<(String, Option<gst::ClockTime>, Vec<u8>)> {
+    let part = |caps: &str| {
+        format!(
+            "videotestsrc num-buffers=13 pattern=ball ! video/x-raw,{caps} ! queue max-size-buffers=0 ! all. "
+        )
+    };
+    let description = format!(
+        "concat name=all ! {elements} fakesink name=sink sync=false {}{}{}",
+        part("format=I420,width=64,height=48,framerate=25/1"),
+        part("format=NV12,width=64,height=48,framerate=30000/1001"),
+        part("format=I420,width=33,height=21,framerate=10/1")
+    );
+    let pipeline = gst::parse::launch(&description).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let (sender, frames) = std::sync::mpsc::channel();
+    let pad = pipeline.by_name("sink").unwrap().static_pad("sink").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
+            let segment = pad.sticky_event::<gst::event::Segment>(0).unwrap();
+            let segment = segment.segment().downcast_ref::<gst::ClockTime>().unwrap().clone();
+            let caps = pad.current_caps().unwrap().to_string();
+            let _ = sender.send((caps, segment.to_running_time(buffer.pts()), bytes(buffer)));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    play_to_end(&pipeline).unwrap();
+    pipeline.set_state(gst::State::Null).unwrap();
+    frames.try_iter().collect()
+}
+
+/// Three streams of other sizes, formats and rates, one after the other.
+#[test]
+fn streams_in_a_row_are_what_they_are_without_the_element() {
+    init();
+    let expected = reaches("");
+    assert_eq!(expected.len(), 39);
+    let shown = reaches("flowvidfilter engine=identity batch-size=3 keyframe-interval=3 !");
+    assert_eq!(shown.len(), 39);
+    for (index, (shown, expected)) in shown.iter().zip(&expected).enumerate() {
+        assert_eq!((&shown.0, shown.1), (&expected.0, expected.1), "frame {index}");
+        assert!(shown.2 == expected.2, "frame {index} shows something else");
+    }
+}
