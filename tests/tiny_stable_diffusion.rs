@@ -1,0 +1,140 @@
+//! A folder of Stable Diffusion 1.5's layout, tiny and random (`examples/random_model`): it loads as it is, and prompt,
+//! seed and scheduler decide the pictures.
+
+#[path = "../examples/random_model/folder.rs"]
+mod folder;
+
+use folder::{Autoencoder, RandomModel, SchedulerKind, Size};
+use gstflowvid::{
+    diffusion::DiffusionModel,
+    engine::{CancelToken, EditParameters, EngineError, KeyframeConditions, Propagator},
+    torch::Placement,
+    weights::ModelFolder,
+};
+use tch::{Device, Kind, Tensor};
+
+const TINY: RandomModel = RandomModel {
+    size: Size::Tiny,
+    vae: Autoencoder::Kl,
+    scheduler: SchedulerKind::Pndm,
+    seed: 1,
+    kind: Kind::Half,
+};
+
+fn written(model: RandomModel) -> (tempfile::TempDir, ModelFolder) {
+    let root = tempfile::tempdir().unwrap();
+    model.write(&root.path().join("tiny")).unwrap();
+    let folder = ModelFolder::find("tiny", &[root.path().into()]).unwrap();
+    (root, folder)
+}
+
+fn propagator(model: RandomModel) -> Propagator {
+    let (_root, folder) = written(model);
+    Propagator::load(&folder, Placement::cpu()).unwrap()
+}
+
+/// Three keyframes of 64 x 96.
+fn conditions() -> KeyframeConditions {
+    let _ = Placement::cpu();
+    let ramp = Tensor::arange(3 * 3 * 64 * 96, (Kind::Float, Device::Cpu)).view([3, 3, 64, 96]);
+    let picture = (ramp * 0.013).sin() * 0.5 + 0.5;
+    KeyframeConditions {
+        confidence: picture.narrow(1, 0, 1),
+        condition: picture.shallow_clone(),
+        first: picture.narrow(0, 0, 1),
+        composite: picture,
+        stream_times: vec![0, 160, 320],
+    }
+}
+
+fn parameters(prompt: &str) -> EditParameters {
+    EditParameters {
+        prompt: prompt.into(),
+        num_inference_steps: 3,
+        guidance_scale: 2.0,
+        ..Default::default()
+    }
+}
+
+fn diffuse(propagator: &Propagator, parameters: &EditParameters) -> Tensor {
+    propagator.diffuse(&conditions(), parameters, &CancelToken::new()).unwrap()
+}
+
+fn difference(a: &Tensor, b: &Tensor) -> f64 {
+    (a - b).abs().max().double_value(&[])
+}
+
+#[test]
+fn prompt_and_seed_decide_every_byte_with_each_scheduler() {
+    use SchedulerKind::*;
+    let mut seen: Vec<Tensor> = Vec::new();
+    for scheduler in [Pndm, Ddim, Lcm, Euler, DpmSolver] {
+        let propagator = propagator(RandomModel { scheduler, ..TINY });
+        let once = diffuse(&propagator, &parameters("a castle"));
+        assert_eq!(once.size(), [3, 3, 64, 96]);
+        assert!(once.std(true).double_value(&[]) > 0.05, "{scheduler:?}");
+        assert_eq!(difference(&once, &diffuse(&propagator, &parameters("a castle"))), 0.0, "{scheduler:?}");
+        let other_prompt = diffuse(&propagator, &parameters("a forest"));
+        let other_seed = diffuse(&propagator, &EditParameters { seed: 1, ..parameters("a castle") });
+        assert!(difference(&once, &other_prompt) > 1e-4, "{scheduler:?}: prompt");
+        assert!(difference(&once, &other_seed) > 1e-2, "{scheduler:?}: seed");
+        // The tiny folder's PNDM and DDIM share one schedule.
+        let known = seen.iter().filter(|before| difference(before, &once) < 1e-6).count();
+        assert_eq!(known, usize::from(scheduler == Ddim), "{scheduler:?}");
+        seen.push(once);
+    }
+}
+
+#[test]
+fn a_consistency_model_has_no_more_steps_than_it_was_distilled_on() {
+    let propagator =
+        propagator(RandomModel { scheduler: SchedulerKind::Lcm, vae: Autoencoder::Tiny, ..TINY });
+    let many = EditParameters { num_inference_steps: 51, ..parameters("a castle") };
+    let error = propagator.diffuse(&conditions(), &many, &CancelToken::new()).unwrap_err();
+    assert!(matches!(&error, EngineError::Settings(text) if text.contains("50 steps")), "{error}");
+}
+
+#[test]
+fn a_prompt_of_any_length_counts_to_its_last_word() {
+    let (_root, folder) = written(TINY);
+    let model = DiffusionModel::load(&folder, Placement::cpu()).unwrap();
+    let _no_grad = tch::no_grad_guard();
+    let long = "many words ".repeat(20); // a token a letter
+    let [short, one, other] = ["few words".to_owned(), format!("{long}end"), format!("{long}eng")]
+        .map(|p| model.encode_prompts(&[&p]));
+    assert_eq!(short.size(), [1, 77, 32]);
+    assert_eq!(one.size(), [1, 3 * 77, 32]);
+    assert!(difference(&one, &other) > 1e-3);
+    assert_eq!(difference(&one.narrow(1, 0, 77), &other.narrow(1, 0, 77)), 0.0);
+    let both = model.encode_prompts(&["few words", &format!("{long}end")]);
+    assert!(difference(&both.narrow(0, 1, 1), &one) < 1e-5);
+    assert!(difference(&both.narrow(0, 0, 1).narrow(1, 0, 77), &short) < 1e-5);
+}
+
+#[test]
+fn a_weighted_word_counts_more_and_the_mean_stays() {
+    let (_root, folder) = written(TINY);
+    let model = DiffusionModel::load(&folder, Placement::cpu()).unwrap();
+    let _no_grad = tch::no_grad_guard();
+    let [plain, one, weighed] = ["a red castle", "a (red:1) castle", "a (red:1.5) castle"]
+        .map(|prompt| model.encode_prompts(&[prompt]));
+    assert_eq!(difference(&plain, &one), 0.0);
+    let mean = |tensor: &Tensor| tensor.mean(Kind::Float).double_value(&[]);
+    assert!((mean(&plain) - mean(&weighed)).abs() < 1e-5 * mean(&plain).abs().max(1e-3));
+    // begin, a, then red
+    let at = |tensor: &Tensor, token: i64| tensor.narrow(1, token, 1) / tensor.narrow(1, 1, 1);
+    assert!(
+        difference(&(at(&plain, 2) * 1.5), &at(&weighed, 2))
+            < 1e-3 * at(&weighed, 2).abs().max().double_value(&[])
+    );
+}
+
+#[test]
+fn the_same_seed_writes_the_same_files() {
+    let bytes = |model: RandomModel| {
+        let (_root, folder) = written(model);
+        std::fs::read(folder.path().join("unet/diffusion_pytorch_model.safetensors")).unwrap()
+    };
+    assert!(bytes(TINY) == bytes(TINY));
+    assert!(bytes(TINY) != bytes(RandomModel { seed: 2, ..TINY }));
+}
