@@ -111,7 +111,7 @@ fn reaches(elements: &str) -> Vec<(String, Option<gst::ClockTime>, Vec<u8>)> {
         "concat name=all ! {elements} fakesink name=sink sync=false {}{}{}",
         part("format=I420,width=64,height=48,framerate=25/1"),
         part("format=NV12,width=64,height=48,framerate=30000/1001"),
-        part("format=I420,width=33,height=21,framerate=10/1")
+        part("format=I420,width=32,height=24,framerate=10/1")
     );
     let pipeline = gst::parse::launch(&description).unwrap().downcast::<gst::Pipeline>().unwrap();
     let (sender, frames) = std::sync::mpsc::channel();
