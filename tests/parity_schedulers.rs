@@ -57,6 +57,7 @@ fn what_is_not_understood_is_refused() {
         (r#""_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver++""#, "sde"),
         (r#""_class_name": "DPMSolverMultistepScheduler", "solver_order": 3"#, "solver_order 3"),
         (r#""_class_name": "EulerDiscreteScheduler", "use_beta_sigmas": true"#, "true"),
+        (r#""_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -5.1"#, "-5.1"),
     ] {
         let error = serde_json::from_str::<SchedulerConfig>(&format!("{{{options}}}")).unwrap_err();
         assert!(error.to_string().contains(complaint), "{options}: {error}");

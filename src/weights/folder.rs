@@ -167,14 +167,18 @@ fn config_file(folder: &Path) -> PathBuf {
     if scheduler.is_file() { scheduler } else { folder.join("config.json") }
 }
 
-/// Reads a JSON file.
+/// Reads a JSON file. Python's words for numbers that JSON lacks, which diffusers writes into schedulers' configs, are
+/// null here.
 ///
 /// # Errors
 /// [`WeightsError::Unreadable`] tells why.
 pub(crate) fn read_json(file: &Path) -> Result<serde_json::Value, WeightsError> {
     let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    let text = NOT_JSON.iter().fold(text, |text, word| text.replace(&format!(": {word}"), ": null"));
     serde_json::from_str(&text).map_err(|error| unreadable(file, &error))
 }
+
+const NOT_JSON: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
 #[cfg(test)]
 mod tests {
@@ -185,6 +189,14 @@ mod tests {
         let places = [PathBuf::from("/nowhere/a"), PathBuf::from("/nowhere/b")];
         let error = ModelFolder::find("nano", &places).unwrap_err().to_string();
         assert!(error.contains("/nowhere/a/nano") && error.contains("/nowhere/b/nano"), "{error}");
+    }
+
+    #[test]
+    fn pythons_infinity_is_null() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), r#"{"lambda_min_clipped": -Infinity, "other": NaN, "a": 1}"#).unwrap();
+        let read = read_json(file.path()).unwrap();
+        assert_eq!(read, serde_json::json!({"lambda_min_clipped": null, "other": null, "a": 1}));
     }
 
     #[test]

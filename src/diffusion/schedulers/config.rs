@@ -152,6 +152,9 @@ pub struct SchedulerConfig {
     /// DPM-Solver.
     #[serde(default)]
     pub solver_type: SolverType,
+    /// Only off (minus infinity) is understood.
+    #[serde(default)]
+    pub lambda_min_clipped: Off,
     /// Only off is understood.
     #[serde(default)]
     pub euler_at_final: Off,
