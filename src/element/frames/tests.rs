@@ -8,6 +8,8 @@ use crate::{
     engine::{Picture, Samples},
 };
 
+mod photographs;
+
 /// 601, 709 and 2020, limited and full.
 const YUV_COLORS: [&str; 6] = ["bt601", "bt709", "bt2020", "1:4:16:4", "1:3:5:1", "1:6:11:7"];
 /// sRGB, and RGB in studio range.
