@@ -133,8 +133,8 @@ fn sizes_that_make_no_network() {
 
 #[test]
 fn a_component_of_another_class() {
-    let damage = |nano: &Path| edit_config(nano, "vae", "PatchAutoencoder", "AutoencoderTiny");
-    refused(damage, &["vae/config.json", "`AutoencoderTiny`", "PatchAutoencoder"]);
+    let damage = |nano: &Path| edit_config(nano, "vae", "PatchAutoencoder", "VQModel");
+    refused(damage, &["vae/config.json", "`VQModel`", "PatchAutoencoder"]);
     let damage = |nano: &Path| edit_config(nano, "text_encoder", "CLIPTextModel", "T5EncoderModel");
     refused(damage, &["text_encoder/config.json", "`T5EncoderModel`", "CLIPTextModel"]);
 }

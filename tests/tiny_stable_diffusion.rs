@@ -7,7 +7,7 @@ mod folder;
 use folder::{Autoencoder, RandomModel, SchedulerKind, Size};
 use gstflowvid::{
     diffusion::DiffusionModel,
-    engine::{CancelToken, EditParameters, EngineError, KeyframeConditions, Propagator},
+    engine::{CancelToken, EditParameters, EngineError, KeyframeConditions, ModelRequest, Propagator, open},
     torch::Placement,
     weights::ModelFolder,
 };
@@ -127,6 +127,20 @@ fn a_weighted_word_counts_more_and_the_mean_stays() {
         difference(&(at(&plain, 2) * 1.5), &at(&weighed, 2))
             < 1e-3 * at(&weighed, 2).abs().max().double_value(&[])
     );
+}
+
+/// Its networks are there, the way from a warped edit to keyframes is not: that is said, not left out.
+#[test]
+fn an_image_model_is_refused_as_what_it_is() {
+    let (_root, folder) = written(TINY);
+    let request = ModelRequest::FlowVid {
+        model: format!("{}/", folder.path().display()),
+        device: "cpu".into(),
+        dtype: "auto".into(),
+        plugin_folder: None,
+    };
+    let error = open(&request, &CancelToken::new()).err().expect("an error").to_string();
+    assert!(error.contains("image model") && error.contains("model=nano"), "{error}");
 }
 
 #[test]

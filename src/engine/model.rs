@@ -37,6 +37,9 @@ impl Model {
         // Flow and interpolation stay in full precision: their matching overflows in half.
         let full = Placement { kind: tch::Kind::Float, ..placement };
         folder.check()?;
+        if folder.has("unet") && !OURS.iter().any(|part| folder.path().join(part).exists()) {
+            return Err(EngineError::Unavailable(format!("{} {IMAGE_MODEL}", folder.path().display())));
+        }
         let gmflow = load(&folder.component("flow")?, full, GmFlow::new)?;
         abandoned.check()?;
         let rife = optional(folder, "interpolation", |part| load(part, full, Rife::new))?;
@@ -46,6 +49,11 @@ impl Model {
         Ok(Self { placement, flow: FlowEstimator::new(gmflow), looks, rife, propagator })
     }
 }
+
+/// What carries an edit through a video.
+const OURS: [&str; 2] = ["flow", "editor"];
+const IMAGE_MODEL: &str = "is an image model, without the parts that carry an edit through a video (flow, editor): this \
+    version cannot use it; model=nano is embedded";
 
 impl From<WeightsError> for EngineError {
     fn from(error: WeightsError) -> Self {
