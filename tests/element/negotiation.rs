@@ -6,10 +6,15 @@ use crate::rig::*;
 
 /// The format that leaves for `input` when downstream takes `allowed`.
 fn output(input: &str, allowed: &str) -> String {
+    output_into(input, &format!("capsfilter caps=\"{allowed}\""))
+}
+
+/// The format that leaves for `input` into the element `downstream`.
+fn output_into(input: &str, downstream: &str) -> String {
     init();
     let description = format!(
         "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48,framerate=25/1,format={input} ! \
-         flowvidfilter name=filter engine=identity ! capsfilter caps=\"{allowed}\" ! fakesink name=sink"
+         flowvidfilter name=filter engine=identity ! {downstream} ! fakesink name=sink"
     );
     let pipeline = gst::parse::launch(&description).unwrap().downcast::<gst::Pipeline>().unwrap();
     let pad = pipeline.by_name("filter").unwrap().static_pad("src").unwrap();
@@ -42,6 +47,19 @@ fn into_an_encoder_that_lacks_the_format() {
              x264enc speed-preset=ultrafast ! fakesink name=sink"
         );
         assert_eq!(run(&description), Ok(6), "{format}");
+    }
+}
+
+#[test]
+fn an_encoder_gets_depth_and_subsampling_of_the_input() {
+    for (input, expected) in [
+        ("P010_10LE", "I420_10LE"),
+        ("v210", "I422_10LE"),
+        ("UYVY", "Y42B"),
+        ("NV12", "NV12"),
+        ("AYUV", "Y444"),
+    ] {
+        assert_eq!(output_into(input, "x264enc speed-preset=ultrafast"), expected, "{input}");
     }
 }
 
