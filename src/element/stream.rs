@@ -22,6 +22,8 @@ use crate::engine::CancelToken;
 pub use worker::{Stale, Work};
 
 mod source;
+#[cfg(test)]
+mod tests;
 mod upstream;
 mod worker;
 
