@@ -131,6 +131,32 @@ fn sizes_that_make_no_network() {
     refused(damage, &["vae/config.json", "no network"]);
 }
 
+/// Numbers that a network of many gigabytes, or of none, would be made from before its weights are looked at.
+#[test]
+fn sizes_that_are_absurd_are_refused_before_memory_is_taken() {
+    let memory = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmPeak:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() // KiB
+    };
+    let before = memory();
+    for (component, from, to) in [
+        ("text_encoder", "\"intermediate_size\": 192", "\"intermediate_size\": 2000000000"),
+        ("text_encoder", "\"num_hidden_layers\": 1", "\"num_hidden_layers\": 100000"),
+        ("unet", "\"in_channels\": 73", "\"in_channels\": 9223372036854775807"),
+        ("unet", "    80,", "    8000000,"),
+        ("unet", "\"layers_per_block\": 1", "\"layers_per_block\": 1000000000"),
+        ("controlnet", "    80,", "    8000000,"),
+        ("vae", "\"patch_size\": 4", "\"patch_size\": 400000"),
+    ] {
+        let config = format!("{component}/config.json");
+        let number = to.trim_matches(|letter: char| !letter.is_ascii_digit());
+        refused(|nano| edit_config(nano, component, from, to), &[&config, number]);
+    }
+    let grew = (memory() - before) / 1024;
+    assert!(grew < 4096, "{grew} MiB were taken");
+}
+
 #[test]
 fn a_component_of_another_class() {
     let damage = |nano: &Path| edit_config(nano, "vae", "PatchAutoencoder", "VQModel");

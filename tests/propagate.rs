@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::{fs, time::Instant};
+use std::{env, ffi::c_int, fs, process::Command, time::Instant};
 
 use common::{fill, nano_configs, random_values};
 use gstflowvid::{
@@ -207,4 +207,63 @@ fn a_batch_of_one_is_finished() {
     let given = conditions(&[0], SMALL);
     let pictures = propagator(1).diffuse(&given, &parameters("oil", 1), &CancelToken::new()).unwrap();
     assert_eq!(pictures, given.composite);
+}
+
+/// Says to the child that it is to run short of memory.
+const SHORT_OF_MEMORY: &str = "FLOWVID_TEST_SHORT_OF_MEMORY";
+/// Address space of this process in bytes, by its name in `/proc/self/status`.
+fn memory(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+unsafe extern "C" {
+    fn setrlimit(resource: c_int, limit: *const [u64; 2]) -> c_int;
+}
+
+/// This process can take so many bytes of address space and no more.
+fn limit_memory(bytes: u64) {
+    const RLIMIT_AS: c_int = 9;
+    // SAFETY: the limit is a soft and a hard one, as in `struct rlimit`.
+    assert_eq!(unsafe { setrlimit(RLIMIT_AS, &[bytes, u64::MAX]) }, 0);
+}
+
+/// A process of its own, since the limit is the process's.
+#[test]
+fn half_of_the_keyframes_at_once_where_memory_is_short_for_all() {
+    if env::var_os(SHORT_OF_MEMORY).is_some() {
+        return run_short_of_memory();
+    }
+    let mut itself = Command::new(env::current_exe().unwrap());
+    let itself = itself
+        .args(["--exact", "half_of_the_keyframes_at_once_where_memory_is_short_for_all", "--nocapture"])
+        .env(SHORT_OF_MEMORY, "1");
+    let ended = itself.output().unwrap();
+    let [out, err] = [&ended.stdout, &ended.stderr].map(|said| String::from_utf8_lossy(said));
+    assert!(ended.status.success(), "{}: {out} {err}", ended.status);
+}
+
+fn run_short_of_memory() {
+    const ALL: i64 = 8;
+    const LARGE: [i64; 2] = [512, 768];
+    let times: Vec<u64> = (0..ALL as u64).map(|index| index * 160).collect();
+    let conditions = conditions(&times, LARGE);
+    let parameters = EditParameters { num_inference_steps: 1, ..parameters("starry night", 1) };
+    let at_once = |keyframes: i64| propagator(keyframes * LARGE[0] * LARGE[1] / (SMALL[0] * SMALL[1]));
+    let [half, all] = [ALL / 2, ALL].map(at_once);
+    let diffuse = |propagator: &Propagator| propagator.diffuse(&conditions, &parameters, &CancelToken::new());
+    let before = memory("VmSize:");
+    let expected = diffuse(&half).unwrap();
+    let needed = memory("VmPeak:") - before;
+    println!("half needs {} MiB over {}", needed >> 20, before >> 20);
+    limit_memory(before + needed * 5 / 4);
+    let error = largest(diffuse(&all).expect("half fits") - &expected);
+    assert!(error < 1e-4, "{error}");
+    limit_memory(memory("VmSize:") + needed / 8);
+    let said = diffuse(&all).expect_err("not even half fits");
+    assert!(matches!(&said, EngineError::OutOfMemory { device, .. } if device == "cpu"), "{said}");
+    limit_memory(u64::MAX);
+    let error = largest(diffuse(&all).expect("memory is there again") - &expected);
+    assert!(error < 1e-4, "{error}");
 }

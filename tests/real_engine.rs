@@ -1,5 +1,7 @@
 //! The element with the embedded model in real pipelines: stopped and flushed at any moment, loaded once.
 
+mod common;
+
 use std::{
     sync::{Mutex, MutexGuard, Once, mpsc},
     time::{Duration, Instant},
@@ -181,4 +183,34 @@ fn two_pipelines_share_the_model_and_give_what_each_gives_alone() {
     for pipeline in [&pencil, &neon] {
         pipeline.set_state(gst::State::Null).unwrap();
     }
+}
+
+/// A word's token that the text encoder was not made for: libtorch's own complaint, on the engine's thread.
+#[test]
+fn a_panic_on_the_engines_thread_reaches_the_bus_and_the_next_run_works() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let nano = root.path().join("nano");
+    common::copy_folder(&common::project("models/nano"), &nano, &|_| true);
+    for shared in ["gmflow", "rife"] {
+        std::os::unix::fs::symlink(common::project("models").join(shared), root.path().join(shared)).unwrap();
+    }
+    let file = nano.join("tokenizer/vocab.json");
+    let mut words: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    words["neon"] = 1_000_000.into();
+    std::fs::write(file, words.to_string()).unwrap();
+    let pipeline = launch(SHORT, &format!("{SMALL_BATCHES} model={}", nano.display()));
+    let filter = pipeline.by_name("filter").unwrap();
+    filter.set_property("prompt", "neon pencil");
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let end = pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &ends).expect("an end");
+    let gst::MessageView::Error(error) = end.view() else { panic!("{end:?}") };
+    assert!(error.error().matches(gst::LibraryError::Failed), "{error:?}");
+    assert!(error.error().to_string().contains("index out of range"), "{error:?}");
+    pipeline.set_state(gst::State::Ready).unwrap();
+    filter.set_property("prompt", "pencil");
+    assert_eq!(play(&pipeline).len(), 9);
+    pipeline.set_state(gst::State::Null).unwrap();
 }

@@ -5,10 +5,16 @@ use std::{
     path::{Path as FilePath, PathBuf},
 };
 
+use safetensors::SafeTensors;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tch::nn::{Path, VarStore};
 
-use super::{Component, WeightsError, copy_into, unreadable};
+use super::{
+    Component, WeightsError,
+    store::{copy_tensors, parse, read},
+    unreadable,
+};
 use crate::torch::Placement;
 
 /// A network's `config.json`.
@@ -37,14 +43,52 @@ pub fn load<C: NetworkConfig, M>(
 ) -> Result<M, WeightsError> {
     component.expect_class(C::CLASSES)?;
     let config: C = component.config()?;
+    let file = weights_file(&component.folder);
+    let bytes = read(&file)?;
+    let tensors = parse(&file, &bytes)?;
+    check_numbers(component, &tensors)?;
     let mut store = VarStore::new(placement.device);
     // torch refuses sizes that make no network (no channels, groups that do not divide them) by a panic.
     let built = catch_unwind(AssertUnwindSafe(|| new(&store.root(), &config)));
     let network = built.map_err(|_| unreadable(&component.config_file(), &NO_NETWORK))?;
     store.set_kind(placement.kind);
-    copy_into(&mut store, &weights_file(&component.folder))?;
+    copy_tensors(&mut store, &file, &tensors)?;
     store.freeze();
     Ok(network)
+}
+
+/// Memory is allocated by the config before it is known whether the weights fit. So no number in it may be larger than
+/// the largest dimension among the weights, and no more layers or blocks may be asked for than there are tensors.
+fn check_numbers(component: &Component, tensors: &SafeTensors) -> Result<(), WeightsError> {
+    let dimensions = tensors.iter().flat_map(|(_, tensor)| tensor.shape().to_vec());
+    let largest = dimensions.max().unwrap_or_default().max(OTHER_NUMBERS) as u64;
+    let too_large = |(name, number): &(&str, u64)| {
+        let counts = name.contains("layers") || name.contains("blocks");
+        *number > if counts { tensors.len() as u64 } else { largest }
+    };
+    match numbers("", &component.config).into_iter().find(too_large) {
+        Some((name, number)) => {
+            let cause = format!("{name} is {number}, which the weights beside it are too small for");
+            Err(unreadable(&component.config_file(), &cause))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Configs also hold numbers that are no dimension, such as the size of the pictures that a model was trained on.
+const OTHER_NUMBERS: usize = 1024;
+
+/// All whole numbers of `value`, each by the name that it stands under, however deep, without its sign.
+fn numbers<'a>(name: &'a str, value: &'a Value) -> Vec<(&'a str, u64)> {
+    match value {
+        Value::Object(fields) => fields.iter().flat_map(|(name, value)| numbers(name, value)).collect(),
+        Value::Array(values) => values.iter().flat_map(|value| numbers(name, value)).collect(),
+        Value::Number(number) => {
+            let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            whole.map(|whole| (name, whole)).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 const NO_NETWORK: &str = "its sizes make no network";

@@ -15,7 +15,14 @@ use super::{WeightsError, unreadable};
 /// partly filled and must not be used.
 pub fn copy_into(store: &mut VarStore, file: &Path) -> Result<(), WeightsError> {
     let bytes = read(file)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| unreadable(file, &error))?;
+    copy_tensors(store, file, &parse(file, &bytes)?)
+}
+
+/// As [`copy_into`], with the tensors that were [`parse`]d from `file`.
+///
+/// # Errors
+/// As there.
+pub fn copy_tensors(store: &mut VarStore, file: &Path, tensors: &SafeTensors) -> Result<(), WeightsError> {
     let mut variables = store.variables();
     check_keys(file, variables.keys(), tensors.names())?;
     let _no_grad = tch::no_grad_guard();
@@ -61,7 +68,19 @@ fn check_keys<'a>(
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, WeightsError> {
+/// The tensors in `bytes`, which `file` holds.
+///
+/// # Errors
+/// [`WeightsError::Unreadable`].
+pub fn parse<'a>(file: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, WeightsError> {
+    SafeTensors::deserialize(bytes).map_err(|error| unreadable(file, &error))
+}
+
+/// All bytes of `file`.
+///
+/// # Errors
+/// [`WeightsError::Unreadable`].
+pub fn read(file: &Path) -> Result<Vec<u8>, WeightsError> {
     use std::io::Read;
     let mut bytes = Vec::new();
     File::open(file)
