@@ -30,7 +30,7 @@ impl ModelConfigs {
             vae: config(folder, "vae")?,
             text_encoder: config(folder, "text_encoder")?,
             scheduler: folder.component("scheduler")?.config()?,
-            tokenizer: Tokenizer::open(&folder.path().join("tokenizer"))?,
+            tokenizer: Tokenizer::open(&folder.tokenizer()?)?,
         };
         match configs.misfit() {
             Some(cause) => {

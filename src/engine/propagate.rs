@@ -70,7 +70,7 @@ impl Propagator {
         let defaults =
             index.get("flowvid").map(|defaults| serde_json::from_value(defaults.clone())).transpose();
         let defaults = defaults.map_err(|error| WeightsError::Unreadable {
-            file: folder.path().join("model_index.json"),
+            file: folder.index_file(),
             cause: format!("flowvid: {error}"),
         })?;
         Ok(Self { model: DiffusionModel::load(folder, placement)?, defaults: defaults.unwrap_or_default() })

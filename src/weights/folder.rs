@@ -1,50 +1,98 @@
-//! A model is a folder in diffusers' layout: `model_index.json` and one folder per component.
+//! A model is a folder in diffusers' layout, `model_index.json` and one folder per component; or one file of the
+//! original layout, whose configs are then taken from the model folder `sd15`.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
-use super::{WeightsError, unreadable};
+use super::{
+    Component, LoraFile, WeightsError,
+    component::{config_file, read_json},
+    files,
+    part::Part,
+    unreadable,
+};
 
-/// A model's folder.
+/// A model's folder, or its single file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ModelFolder(PathBuf);
-
-/// One component's folder: `config.json` and safetensors.
-#[derive(Debug, Clone)]
-pub struct Component {
-    /// Where it lies.
-    pub folder: PathBuf,
-    /// `config.json`, whole.
-    pub config: serde_json::Value,
+pub struct ModelFolder {
+    /// The model's own, if it is more than a file.
+    own: Option<PathBuf>,
+    /// All networks in one file of the original layout.
+    checkpoint: Option<PathBuf>,
+    /// Where the components lie that a model with a checkpoint does not bring.
+    base: Vec<PathBuf>,
 }
 
-/// A component's `config.json` may hold no more than this and point to a folder that models share.
-const SHARED_FOLDER_KEY: &str = "shared";
+/// The model folder that lends configs to single files.
+const BASE: &str = "sd15";
+const INDEX: &str = "model_index.json";
 /// A diffusion model's, by diffusers' names.
 const PARTS: [&str; 6] = ["unet", "controlnet", "vae", "text_encoder", "tokenizer", "scheduler"];
 
+/// What `model_index.json` may say of files, besides diffusers' own.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Files {
+    /// A single file whose networks are used where the folder has no weights of its own.
+    checkpoint: Option<PathBuf>,
+    /// Merged into UNet and text encoder, in this order.
+    loras: Vec<LoraEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoraEntry {
+    file: PathBuf,
+    #[serde(default = "as_trained")]
+    strength: f64,
+}
+
+fn as_trained() -> f64 {
+    1.0
+}
+
 impl ModelFolder {
-    /// Finds `model`, a folder's path or a name in one of `places` ([`search_path`]).
+    /// Finds `model`: the path of a folder or of a single `.safetensors` file, or a name in one of `places`
+    /// ([`search_path`]).
     ///
     /// # Errors
-    /// [`WeightsError::NoModel`] with the places tried.
+    /// [`WeightsError::NoModel`] with the places tried, [`WeightsError::Unreadable`].
     pub fn find(model: &str, places: &[PathBuf]) -> Result<Self, WeightsError> {
+        if is_safetensors(Path::new(model)) && Path::new(model).is_file() {
+            return Self::of_file(Path::new(model), places);
+        }
         let is_path = model.contains(std::path::MAIN_SEPARATOR);
         let candidates: Vec<PathBuf> =
             if is_path { vec![model.into()] } else { places.iter().map(|place| place.join(model)).collect() };
-        match candidates.iter().find(|folder| folder.join("model_index.json").is_file()) {
-            Some(folder) => Ok(Self(fs::canonicalize(folder).unwrap_or_else(|_| folder.clone()))),
+        match candidates.iter().find(|folder| is_model(folder)) {
+            Some(folder) => Self::of_folder(&absolute(folder), places),
             None => Err(WeightsError::NoModel { name: model.into(), tried: candidates }),
         }
     }
 
+    fn of_file(file: &Path, places: &[PathBuf]) -> Result<Self, WeightsError> {
+        let base = base(places);
+        if base.is_empty() {
+            let tried = places.iter().map(|place| place.join(BASE)).collect();
+            return Err(WeightsError::NoModel { name: BASE.into(), tried });
+        }
+        Ok(Self { own: None, checkpoint: Some(absolute(file)), base })
+    }
+
+    fn of_folder(folder: &Path, places: &[PathBuf]) -> Result<Self, WeightsError> {
+        let checkpoint = files_of(&folder.join(INDEX))?.checkpoint.map(|file| absolute(&folder.join(file)));
+        let base = if checkpoint.is_some() { base(places) } else { vec![] };
+        Ok(Self { own: Some(folder.into()), checkpoint, base })
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
-        &self.0
+        let file = || self.checkpoint.as_deref().unwrap_or(Path::new(""));
+        self.own.as_deref().unwrap_or_else(file)
     }
 
     /// `model_index.json`.
@@ -52,30 +100,36 @@ impl ModelFolder {
     /// # Errors
     /// [`WeightsError::Unreadable`].
     pub fn index(&self) -> Result<serde_json::Value, WeightsError> {
-        read_json(&self.0.join("model_index.json"))
+        read_json(&self.index_file())
+    }
+
+    /// Where [`index`](Self::index) is read from.
+    pub fn index_file(&self) -> PathBuf {
+        self.layers().next().map_or_else(|| INDEX.into(), |folder| folder.join(INDEX))
     }
 
     /// Whether all that `model_index.json` lists of a diffusion model's parts is there.
     ///
     /// # Errors
-    /// [`WeightsError::Unreadable`], [`WeightsError::NoComponent`].
+    /// [`WeightsError::Unreadable`], [`WeightsError::NoComponent`], [`WeightsError::NoTokenizer`].
     pub fn check(&self) -> Result<(), WeightsError> {
         let index = self.index()?;
         // diffusers writes [null, null] for a part that a model does without
         let listed =
-            |part: &&str| index.get(part).and_then(|part| part.get(1)).is_some_and(|c| c.is_string());
-        let missing = |part: &&str| !self.0.join(part).is_dir();
-        match PARTS.iter().find(|part| listed(part) && missing(part)) {
-            Some(part) => {
-                Err(WeightsError::NoComponent { folder: self.0.clone(), component: part.to_string() })
+            |part: &&str| index.get(*part).and_then(|part| part.get(1)).is_some_and(|c| c.is_string());
+        for part in PARTS.into_iter().filter(listed) {
+            if part == "tokenizer" {
+                self.tokenizer()?;
+            } else {
+                self.place(part).ok_or_else(|| self.lacks(part))?;
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 
     /// Whether the model brings this component.
     pub fn has(&self, component: &str) -> bool {
-        config_file(&self.0.join(component)).is_file()
+        self.place(component).is_some_and(|folder| config_file(&folder).is_file())
     }
 
     /// The component's folder, after following a pointer to a shared one (`"shared": "../../gmflow"`).
@@ -83,66 +137,90 @@ impl ModelFolder {
     /// # Errors
     /// [`WeightsError::NoComponent`], [`WeightsError::Unreadable`].
     pub fn component(&self, name: &str) -> Result<Component, WeightsError> {
-        let folder = self.0.join(name);
-        if !config_file(&folder).is_file() {
-            return Err(WeightsError::NoComponent { folder: self.0.clone(), component: name.into() });
+        let folder = self.place(name).filter(|folder| config_file(folder).is_file());
+        let folder = folder.ok_or_else(|| self.lacks(name))?;
+        let is_own = self.own.as_ref().is_some_and(|own| folder.starts_with(own));
+        let mut component = Component::open(folder)?;
+        component.part = Part::of(name);
+        if component.part.is_some() && !(is_own && files::find(&component.folder).is_some()) {
+            component.single_file = self.checkpoint.clone();
         }
-        Component::open(folder)
+        if matches!(component.part, Some(Part::UNet | Part::TextEncoder)) {
+            component.loras = self.loras()?;
+        }
+        Ok(component)
+    }
+
+    /// The tokenizer's folder. For a single file it may also lie beside the file.
+    ///
+    /// # Errors
+    /// [`WeightsError::NoComponent`], [`WeightsError::NoTokenizer`].
+    pub fn tokenizer(&self) -> Result<PathBuf, WeightsError> {
+        let Some(checkpoint) = &self.checkpoint else {
+            return self.place("tokenizer").ok_or_else(|| self.lacks("tokenizer"));
+        };
+        let beside = checkpoint.parent().into_iter();
+        let tried: Vec<_> = self
+            .own
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(beside)
+            .chain(self.base.iter().map(PathBuf::as_path))
+            .map(|folder| folder.join("tokenizer"))
+            .collect();
+        match tried.iter().find(|folder| folder.join("vocab.json").is_file()) {
+            Some(folder) => Ok(folder.clone()),
+            None => Err(WeightsError::NoTokenizer { model: checkpoint.clone(), tried }),
+        }
+    }
+
+    /// The LoRAs that `model_index.json` lists: `"loras": [{"file": "lora/ink.safetensors", "strength": 0.8}]`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`].
+    pub fn loras(&self) -> Result<Vec<LoraFile>, WeightsError> {
+        let index = self.index_file();
+        let folder = index.parent().unwrap_or(Path::new(""));
+        let lora = |LoraEntry { file, strength }| LoraFile { file: folder.join(file), strength };
+        Ok(files_of(&index)?.loras.into_iter().map(lora).collect())
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &PathBuf> {
+        self.own.iter().chain(&self.base)
+    }
+
+    fn place(&self, component: &str) -> Option<PathBuf> {
+        self.layers().map(|folder| folder.join(component)).find(|folder| folder.is_dir())
+    }
+
+    fn lacks(&self, component: &str) -> WeightsError {
+        WeightsError::NoComponent { folder: self.path().into(), component: component.into() }
     }
 }
 
-impl Component {
-    /// Reads a component's `config.json`.
-    ///
-    /// # Errors
-    /// [`WeightsError::Unreadable`], also where a pointer leads nowhere.
-    pub fn open(folder: PathBuf) -> Result<Self, WeightsError> {
-        let config = read_json(&config_file(&folder))?;
-        match config.get(SHARED_FOLDER_KEY).and_then(|shared| shared.as_str()) {
-            Some(shared) => {
-                let folder = folder.join(shared);
-                let config = read_json(&config_file(&folder))?;
-                Ok(Self { folder, config })
-            }
-            None => Ok(Self { folder, config }),
-        }
-    }
+fn is_model(folder: &Path) -> bool {
+    folder.join(INDEX).is_file()
+}
 
-    /// diffusers' `_class_name`, or the first of transformers' `architectures`; an empty text where there is
-    /// neither.
-    pub fn class_name(&self) -> &str {
-        let architecture = || self.config.get("architectures")?.get(0);
-        let name = self.config.get("_class_name").or_else(architecture);
-        name.and_then(|name| name.as_str()).unwrap_or_default()
-    }
+fn is_safetensors(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "safetensors")
+}
 
-    /// Whether the component is of one of these classes.
-    ///
-    /// # Errors
-    /// [`WeightsError::Class`].
-    pub fn expect_class(&self, classes: &[&str]) -> Result<(), WeightsError> {
-        if classes.contains(&self.class_name()) {
-            return Ok(());
-        }
-        Err(WeightsError::Class {
-            file: self.config_file(),
-            found: self.class_name().into(),
-            expected: classes.join(" or "),
-        })
-    }
+fn absolute(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.into())
+}
 
-    /// The config as a network's own type.
-    ///
-    /// # Errors
-    /// [`WeightsError::Unreadable`] names the field.
-    pub fn config<C: DeserializeOwned>(&self) -> Result<C, WeightsError> {
-        serde_json::from_value(self.config.clone()).map_err(|error| unreadable(&self.config_file(), &error))
-    }
+fn base(places: &[PathBuf]) -> Vec<PathBuf> {
+    places
+        .iter()
+        .map(|place| place.join(BASE))
+        .filter(|folder| is_model(folder))
+        .map(|folder| absolute(&folder))
+        .collect()
+}
 
-    /// The file that [`config`](Self::config) was read from.
-    pub fn config_file(&self) -> PathBuf {
-        config_file(&self.folder)
-    }
+fn files_of(index: &Path) -> Result<Files, WeightsError> {
+    serde_json::from_value(read_json(index)?).map_err(|error| unreadable(index, &error))
 }
 
 /// The places where a model's name is looked for, first one first: `FLOWVID_MODELS`, the user's data
@@ -161,25 +239,6 @@ pub fn search_path(plugin_folder: Option<&Path>) -> Vec<PathBuf> {
     places
 }
 
-/// diffusers calls a scheduler's config by another name than a network's.
-fn config_file(folder: &Path) -> PathBuf {
-    let scheduler = folder.join("scheduler_config.json");
-    if scheduler.is_file() { scheduler } else { folder.join("config.json") }
-}
-
-/// Reads a JSON file. Python's words for numbers that JSON lacks, which diffusers writes into schedulers' configs, are
-/// null here.
-///
-/// # Errors
-/// [`WeightsError::Unreadable`] tells why.
-pub(crate) fn read_json(file: &Path) -> Result<serde_json::Value, WeightsError> {
-    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
-    let text = NOT_JSON.iter().fold(text, |text, word| text.replace(&format!(": {word}"), ": null"));
-    serde_json::from_str(&text).map_err(|error| unreadable(file, &error))
-}
-
-const NOT_JSON: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,14 +248,6 @@ mod tests {
         let places = [PathBuf::from("/nowhere/a"), PathBuf::from("/nowhere/b")];
         let error = ModelFolder::find("nano", &places).unwrap_err().to_string();
         assert!(error.contains("/nowhere/a/nano") && error.contains("/nowhere/b/nano"), "{error}");
-    }
-
-    #[test]
-    fn pythons_infinity_is_null() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), r#"{"lambda_min_clipped": -Infinity, "other": NaN, "a": 1}"#).unwrap();
-        let read = read_json(file.path()).unwrap();
-        assert_eq!(read, serde_json::json!({"lambda_min_clipped": null, "other": null, "a": 1}));
     }
 
     #[test]

@@ -5,15 +5,12 @@ use std::{
     path::{Path as FilePath, PathBuf},
 };
 
-use safetensors::SafeTensors;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tch::nn::{Path, VarStore};
 
 use super::{
-    Component, WeightsError,
-    store::{copy_tensors, parse, read},
-    unreadable,
+    Component, WeightsError, checkpoint::Checkpoint, lora::Loras, store::copy_checkpoint, unreadable,
 };
 use crate::torch::Placement;
 
@@ -23,7 +20,7 @@ pub trait NetworkConfig: DeserializeOwned {
     const CLASSES: &'static [&'static str];
 }
 
-/// A component's weights: diffusers and transformers name the file differently, and text encoders are
+/// Where a component's weights are saved: diffusers and transformers name the file differently, and text encoders are
 /// transformers'.
 pub fn weights_file(folder: &FilePath) -> PathBuf {
     let is_text_encoder = folder.file_name().is_some_and(|name| name == "text_encoder");
@@ -43,28 +40,49 @@ pub fn load<C: NetworkConfig, M>(
 ) -> Result<M, WeightsError> {
     component.expect_class(C::CLASSES)?;
     let config: C = component.config()?;
-    let file = weights_file(&component.folder);
-    let bytes = read(&file)?;
-    let tensors = parse(&file, &bytes)?;
-    check_numbers(component, &tensors)?;
+    let checkpoint = component.checkpoint()?;
+    check_numbers(component, &checkpoint)?;
     let mut store = VarStore::new(placement.device);
     // torch refuses sizes that make no network (no channels, groups that do not divide them) by a panic.
     let built = catch_unwind(AssertUnwindSafe(|| new(&store.root(), &config)));
     let network = built.map_err(|_| unreadable(&component.config_file(), &NO_NETWORK))?;
     store.set_kind(placement.kind);
-    copy_tensors(&mut store, &file, &tensors)?;
+    merge_into(&mut store, component, &checkpoint)?;
     store.freeze();
     Ok(network)
 }
 
+/// Fills a network's variables with `component`'s weights, LoRAs included. Of several files in its folder one is read:
+/// `diffusion_pytorch_model.safetensors` or `model.safetensors`, else the shards of their `.index.json`, else the same
+/// as `fp16`. A model's single file is read where the model's own folder has no weights for the component.
+///
+/// # Errors
+/// As [`copy_into`](super::copy_into).
+pub fn fill(store: &mut VarStore, component: &Component) -> Result<(), WeightsError> {
+    merge_into(store, component, &component.checkpoint()?)
+}
+
+fn merge_into(
+    store: &mut VarStore,
+    component: &Component,
+    checkpoint: &Checkpoint,
+) -> Result<(), WeightsError> {
+    let keys: Vec<String> = store.variables().into_keys().collect();
+    let loras = match component.part {
+        Some(part) => Loras::open(&component.loras, part, &keys)?,
+        None => Loras::default(),
+    };
+    copy_checkpoint(store, checkpoint, &loras)
+}
+
 /// Memory is allocated by the config before it is known whether the weights fit. So no number in it may be larger than
 /// the largest dimension among the weights, and no more layers or blocks may be asked for than there are tensors.
-fn check_numbers(component: &Component, tensors: &SafeTensors) -> Result<(), WeightsError> {
-    let dimensions = tensors.iter().flat_map(|(_, tensor)| tensor.shape().to_vec());
+fn check_numbers(component: &Component, checkpoint: &Checkpoint) -> Result<(), WeightsError> {
+    let dimensions = checkpoint.tensors.values().flat_map(|tensor| tensor.shape.iter().copied());
     let largest = dimensions.max().unwrap_or_default().max(OTHER_NUMBERS) as u64;
     let too_large = |(name, number): &(&str, u64)| {
         let counts = name.contains("layers") || name.contains("blocks");
-        *number > if counts { tensors.len() as u64 } else { largest }
+        *number > if counts { checkpoint.tensors.len() as u64 } else { largest }
     };
     match numbers("", &component.config).into_iter().find(too_large) {
         Some((name, number)) => {
@@ -76,7 +94,7 @@ fn check_numbers(component: &Component, tensors: &SafeTensors) -> Result<(), Wei
 }
 
 /// Configs also hold numbers that are no dimension, such as the size of the pictures that a model was trained on.
-const OTHER_NUMBERS: usize = 1024;
+const OTHER_NUMBERS: i64 = 1024;
 
 /// All whole numbers of `value`, each by the name that it stands under, however deep, without its sign.
 fn numbers<'a>(name: &'a str, value: &'a Value) -> Vec<(&'a str, u64)> {

@@ -1,13 +1,24 @@
 //! Model folders: where they are looked for, what they hold, and how their tensors come into a network.
 
+mod checkpoint;
+mod component;
+mod files;
 mod folder;
+mod legacy;
 mod load;
+mod lora;
+mod lora_keys;
+mod nearest;
+mod part;
 mod save;
+mod single_file;
 mod store;
 
-pub(crate) use folder::read_json;
-pub use folder::{Component, ModelFolder, search_path};
-pub use load::{NetworkConfig, load, weights_file};
+pub use component::Component;
+pub(crate) use component::read_json;
+pub use folder::{ModelFolder, search_path};
+pub use load::{NetworkConfig, fill, load, weights_file};
+pub use lora::LoraFile;
 pub use save::save;
 pub use store::copy_into;
 
@@ -17,7 +28,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// No folder of that name.
-    #[error("no model `{name}`: looked in {}; run `make setup`, or set model to a folder that holds model_index.json",
+    #[error("no model `{name}`: looked in {}; run `make setup`, or set model to a folder that holds model_index.json, or to a .safetensors file",
             .tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
     NoModel {
         /// The property's value.
@@ -32,6 +43,16 @@ pub enum WeightsError {
         folder: PathBuf,
         /// Its name in the diffusers layout.
         component: String,
+    },
+    /// A single file brings no tokenizer, and none lies where it is looked for.
+    #[error("{model} brings no tokenizer: vocab.json and merges.txt were looked for in {}; copy the `tokenizer` \
+            folder of any Stable Diffusion 1.5 model to one of them",
+            .tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
+    NoTokenizer {
+        /// The single file.
+        model: PathBuf,
+        /// The places tried.
+        tried: Vec<PathBuf>,
     },
     /// A file is missing or damaged, or says what cannot be.
     #[error("{file}: {cause}; run `make setup`, or copy the model's folder anew")]
@@ -50,16 +71,22 @@ pub enum WeightsError {
         cause: String,
     },
     /// Keys and network do not fit.
-    #[error("{file}: {} tensors missing (first: {}), {} unused (first: {}); the file belongs to another component or model",
+    #[error("{file}: {applied} tensors fit, {} missing (first: {}), {} unused (first: {}{}); the file belongs to \
+            another component or model",
             .missing.len(), .missing.first().map_or("-", String::as_str),
-            .unused.len(), .unused.first().map_or("-", String::as_str))]
+            .unused.len(), .unused.first().map_or("-", String::as_str),
+            .meant.as_ref().map(|meant| format!(", perhaps {meant}")).unwrap_or_default())]
     Keys {
         /// Which file.
         file: PathBuf,
+        /// How many have their place.
+        applied: usize,
         /// Keys that the network wants and the file lacks.
         missing: Vec<String>,
         /// Keys that the file has and the network does not know.
         unused: Vec<String>,
+        /// The network's key that the first unused one resembles most.
+        meant: Option<String>,
     },
     /// A tensor has another shape.
     #[error(

@@ -25,12 +25,19 @@ impl Fixture {
         Self(Tensor::read_safetensors(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn find(&self, key: &str) -> Option<Tensor> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, tensor)| tensor.shallow_clone())
+    }
+
     /// # Panics
     /// If the fixture has no such tensor.
     #[track_caller]
     pub fn tensor(&self, key: &str) -> Tensor {
-        let found = self.0.iter().find(|(name, _)| name == key);
-        found.unwrap_or_else(|| panic!("the fixture has no {key}")).1.shallow_clone()
+        self.find(key).unwrap_or_else(|| panic!("the fixture has no {key}"))
     }
 
     /// A picture stored as rows of 8-bit RGB, as `[1, 3, H, W]`, 0..1.
