@@ -128,9 +128,9 @@ impl Lora {
         let rank = down_shape.first().copied().unwrap_or_default();
         let inner: i64 = size[1..].iter().product();
         let fits = rank > 0
-            && down_shape.iter().product::<i64>() == rank * inner
+            && down_shape.iter().product::<i64>() == rank.saturating_mul(inner)
             && up_shape.first() == size.first()
-            && up_shape.iter().product::<i64>() == rank * size[0];
+            && up_shape.iter().product::<i64>() == rank.saturating_mul(size[0]);
         if !fits {
             let cause =
                 format!("{down} {down_shape:?} times {up} {up_shape:?} is no change of {key} {size:?}");

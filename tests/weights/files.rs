@@ -159,6 +159,9 @@ fn what_is_no_regular_file_is_not_opened() {
     fs::remove_dir(folder.file(NAMES[0])).unwrap();
     std::os::unix::fs::symlink("/dev/zero", folder.file(NAMES[0])).unwrap();
     folder.refused(&[NAMES[0], "not a regular file"]);
+    fs::remove_file(folder.file(NAMES[0])).unwrap();
+    std::os::unix::fs::symlink("/proc/self/status", folder.file(NAMES[0])).unwrap(); // regular, of length 0
+    folder.refused(&[NAMES[0], "does not fit into 0 bytes"]);
 }
 
 #[test]

@@ -113,6 +113,40 @@ const UP: &str = "lora_unet_conv_in.lora_up.weight";
 const ALPHA: &str = "lora_unet_conv_in.alpha";
 const SOUND: [(&str, &[i64], f64); 2] = [(DOWN, &[2, 4, 3, 3], 0.1), (UP, &[8, 2, 1, 1], 0.1)];
 
+/// A LoRA of rank 4 for `conv_in`, factors of 0.5, with peft's config in the header; what it adds to the first weight.
+fn added(config: &Value) -> Result<f64, String> {
+    let model = Model::new(&json!([{ "file": "x.safetensors" }]));
+    let (down, up) = (4 * 4 * 9 * 4, 8 * 4 * 4);
+    let header = json!({
+        "__metadata__": { "lora_adapter_metadata": config.to_string() },
+        "unet.conv_in.lora_A.weight": { "dtype": "F32", "shape": [4, 4, 3, 3], "data_offsets": [0, down] },
+        "unet.conv_in.lora_B.weight": { "dtype": "F32", "shape": [8, 4, 1, 1], "data_offsets": [down, down + up] },
+    });
+    let header = header.to_string();
+    let values = 0.5_f32.to_le_bytes().repeat((down + up) / 4);
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &values].concat();
+    fs::write(model.file("x.safetensors"), bytes).unwrap();
+    let (before, after) = (base("unet").variables(), model.load("unet")?.variables());
+    Ok((&after["conv_in.weight"] - &before["conv_in.weight"]).double_value(&[0, 0, 0, 0]))
+}
+
+#[test]
+fn alpha_is_read_from_the_header() {
+    for (config, scale) in [
+        (json!({}), 1.0),
+        (json!({ "unet.lora_alpha": 2 }), 0.5),
+        (json!({ "unet.lora_alpha": 2, "unet.use_rslora": true }), 1.0),
+        (json!({ "unet.lora_alpha": 2, "unet.alpha_pattern": { "conv_in": 12, "conv_out": 8 } }), 3.0),
+        (json!({ "unet.lora_alpha": 2, "unet.alpha_pattern": { "in": 12 } }), 0.5),
+        (json!({ "text_encoder.lora_alpha": 2 }), 1.0),
+    ] {
+        let added = added(&config).unwrap();
+        assert!((added - scale).abs() < 1e-5, "{config}: {added}"); // four products of 0.25
+    }
+    let said = added(&json!({ "unet.use_dora": true })).unwrap_err();
+    assert!(said.contains("x.safetensors") && said.contains("DoRA"), "{said}");
+}
+
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
     let [down, up] = SOUND;
