@@ -243,6 +243,7 @@ fn what_a_single_file_lacks_is_looked_for_and_told() {
     let nowhere = ModelFolder::find(file, &[PathBuf::from("/nowhere")]).unwrap_err().to_string();
     assert!(nowhere.contains("/nowhere/sd15"), "{nowhere}");
     let folder = ModelFolder::find(file, &[model.root.path().into()]).unwrap();
+    fs::create_dir(model.root.path().join("own/tokenizer")).unwrap(); // empty, it is none
     let said = folder.tokenizer().unwrap_err().to_string();
     for place in ["own/model.safetensors", "own/tokenizer", "sd15/tokenizer", "vocab.json"] {
         assert!(said.contains(place), "{place} is missing in: {said}");
