@@ -140,7 +140,7 @@ fn an_image_model_is_refused_as_what_it_is() {
         plugin_folder: None,
     };
     let error = open(&request, &CancelToken::new()).err().expect("an error").to_string();
-    assert!(error.contains("image model") && error.contains("model=nano"), "{error}");
+    assert!(error.contains("single pictures") && error.contains("model=nano"), "{error}");
 }
 
 #[test]

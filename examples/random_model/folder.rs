@@ -7,7 +7,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use gstflowvid::{diffusion::DiffusionModel, torch::Placement, weights::ModelFolder};
+use gstflowvid::{
+    diffusion::{DiffusionModel, noise},
+    torch::Placement,
+    weights::ModelFolder,
+};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor, nn::VarStore};
 
@@ -47,7 +51,7 @@ pub struct RandomModel {
     pub vae: Autoencoder,
     pub scheduler: SchedulerKind,
     /// The same seed gives the same files.
-    pub seed: i64,
+    pub seed: u64,
     /// Of the files: `Float` or `Half`.
     pub kind: Kind,
 }
@@ -185,16 +189,17 @@ impl RandomModel {
     }
 }
 
-/// Every parameter: weights by their fan-in, norms about 1, the rest about 0.
-fn randomise(store: &VarStore, seed: i64) {
+/// Every parameter: weights by their fan-in, norms about 1, the rest about 0. Not by torch's own generator, which all
+/// threads share.
+fn randomise(store: &VarStore, seed: u64) {
     let _no_grad = tch::no_grad_guard();
-    tch::manual_seed(seed);
     let variables = store.variables();
     let mut names: Vec<_> = variables.keys().collect();
     names.sort();
-    for name in names {
+    for (index, name) in names.into_iter().enumerate() {
         let mut variable = variables[name].shallow_clone();
-        let values = variable.randn_like();
+        let flat = [1, 1, variable.numel() as i64];
+        let values = noise(seed, 0, &[index as u64], flat, variable.device()).view_as(&variable);
         let values: Tensor = match variable.size().as_slice() {
             [_] if name.ends_with("weight") => values * 0.1 + 1.0,
             [_, fan_in @ ..] if !fan_in.is_empty() => values / (fan_in.iter().product::<i64>() as f64).sqrt(),

@@ -29,7 +29,7 @@ struct Arguments {
     scheduler: SchedulerKind,
     /// The same seed gives the same files
     #[arg(long, default_value_t = 0)]
-    seed: i64,
+    seed: u64,
     /// Half precision in the files
     #[arg(long)]
     half: bool,

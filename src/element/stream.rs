@@ -172,11 +172,12 @@ impl Stream {
 
     /// The element leaves PAUSED. Returns at once.
     pub fn stop(&self) {
-        self.stop.cancel();
         self.change(|state| {
             state.stopped = true;
             state.cancel_work();
         });
+        // Only now: a worker whose loading was called off must find that there is nothing more to do.
+        self.stop.cancel();
     }
 
     /// Ends the flow with an error.

@@ -115,7 +115,7 @@ pub trait Engine: Send {
     /// How many frames the next batch should hold. A batch may be shorter: at a cut, at the end.
     fn batch_frames(&self, parameters: &EditParameters) -> usize;
 
-    /// Edits one batch; `frames` is not empty. Returns as many frames as it was given.
+    /// Edits one batch; `frames` is not empty, and all of one size. Returns as many frames as it was given.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`] soon after `cancel` was raised; the session is then to be

@@ -3,10 +3,11 @@
 use super::{CancelToken, EngineError, propagate::Propagator};
 use crate::{
     conditions::{flow::FlowEstimator, gmflow::GmFlow},
+    diffusion::UNetConfig,
     editors::looks::Looks,
     interpolation::Rife,
     torch::{Placement, PlacementError},
-    weights::{ModelFolder, WeightsError, load},
+    weights::{ModelFolder, NetworkConfig, WeightsError, load},
 };
 
 /// The networks of a model, each component as its folder says.
@@ -36,10 +37,8 @@ impl Model {
     ) -> Result<Self, EngineError> {
         // Flow and interpolation stay in full precision: their matching overflows in half.
         let full = Placement { kind: tch::Kind::Float, ..placement };
+        refuse_image_model(folder)?;
         folder.check()?;
-        if folder.has("unet") && !OURS.iter().any(|part| folder.path().join(part).exists()) {
-            return Err(EngineError::Unavailable(format!("{} {IMAGE_MODEL}", folder.path().display())));
-        }
         let gmflow = load(&folder.component("flow")?, full, GmFlow::new)?;
         abandoned.check()?;
         let rife = optional(folder, "interpolation", |part| load(part, full, Rife::new))?;
@@ -50,10 +49,21 @@ impl Model {
     }
 }
 
-/// What carries an edit through a video.
-const OURS: [&str; 2] = ["flow", "editor"];
-const IMAGE_MODEL: &str = "is an image model, without the parts that carry an edit through a video (flow, editor): this \
-    version cannot use it; model=nano is embedded";
+/// A UNet that is not shown the warped edit would draw another picture for each keyframe.
+fn refuse_image_model(folder: &ModelFolder) -> Result<(), EngineError> {
+    if !folder.has("unet") {
+        return Ok(());
+    }
+    let unet = folder.component("unet")?;
+    unet.expect_class(UNetConfig::CLASSES)?;
+    if unet.config::<UNetConfig>()?.flowvid.conditions.is_empty() {
+        return Err(EngineError::Unavailable(format!("{} {IMAGE_MODEL}", folder.path().display())));
+    }
+    Ok(())
+}
+
+const IMAGE_MODEL: &str = "is a model of single pictures, not trained to carry an edit through a video: this version \
+    cannot use it; model=nano is embedded";
 
 impl From<WeightsError> for EngineError {
     fn from(error: WeightsError) -> Self {

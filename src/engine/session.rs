@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::{
     CancelToken, CutDetection, EditParameters, EditedBatch, EditedFrame, EngineError, Frame, Picture,
@@ -118,7 +118,7 @@ impl Session {
         diffuse(work, &mut keyframes)?;
         let finished = interpolate(work, shot, sources, &keyframes)?;
         let last = keyframes.pop().expect("a run's first keyframe is always there");
-        shot.hand_over(last.edited, sees_anchor);
+        shot.hand_over(&last.edited, sees_anchor);
         let finish_one = |(index, (source, finished)): (usize, (&Source, Finished))| {
             let picture = Some(finish(work, source, &finished)?);
             Ok(EditedFrame { picture, keyframe: finished.keyframe, starts_shot: !run.seeded && index == 0 })
@@ -151,7 +151,7 @@ impl Session {
             }
         };
         let edited = Edited { source: source.shallow_clone(), edit, stream_time: first.stream_time };
-        Ok(Shot::begin(edited, proposer, parameters.clone()))
+        Ok(Shot::begin(&edited, proposer, parameters.clone()))
     }
 }
 
@@ -168,15 +168,20 @@ fn users_edit(file: &Path, first: &Source, strength: f64) -> Result<Tensor, Engi
     Ok(first.image.lerp(&edit, strength))
 }
 
-/// The frames at processing size, on the model's device.
+/// The frames at processing size, on the model's device. They lie in one tensor: one by one, they would lie between
+/// the full-size pictures that are freed after each, and keep the allocator from reusing that memory.
 fn prepare(work: &mut Work, frames: &[Frame]) -> Result<Vec<Source>, EngineError> {
     let (device, longer) = (work.model.placement.device, work.parameters.processing_size);
-    let prepare_one = |frame: &Frame| {
-        let size = processing_size(&frame.picture, longer);
-        let image = work.run("resize", || resize(&to_tensor(&frame.picture, device), size))?;
+    let (height, width) = processing_size(&frames[0].picture, longer);
+    let images = Tensor::empty([frames.len() as i64, 3, height, width], (Kind::Float, device));
+    let prepare_one = |(index, frame): (usize, &Frame)| {
+        let mut image = images.narrow(0, index as i64, 1);
+        work.run("resize", || {
+            image.copy_(&resize(&to_tensor(&frame.picture, device), (height, width)));
+        })?;
         Ok(Source { picture: frame.picture.clone(), image, stream_time: frame.stream_time })
     };
-    frames.iter().map(prepare_one).collect()
+    frames.iter().enumerate().map(prepare_one).collect()
 }
 
 /// Sharpness held, enlarged to the size of the input.

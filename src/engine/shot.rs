@@ -28,6 +28,11 @@ impl Edited {
     pub fn shallow_clone(&self) -> Self {
         Self { source: self.source.shallow_clone(), edit: self.edit.shallow_clone(), ..*self }
     }
+
+    /// Both in storage of their own, for what outlives the batch: a frame of it would hold it whole.
+    fn copy(&self) -> Self {
+        Self { source: self.source.copy(), edit: self.edit.copy(), ..*self }
+    }
 }
 
 /// The motion from one frame to a reference and back, and how far each pixel of the frame is seen there.
@@ -88,7 +93,8 @@ pub struct Shot {
 
 impl Shot {
     /// A shot that begins with `first`.
-    pub fn begin(first: Edited, proposer: Proposer, parameters: EditParameters) -> Self {
+    pub fn begin(first: &Edited, proposer: Proposer, parameters: EditParameters) -> Self {
+        let first = first.copy();
         let seed_sees_anchor = Sight::of_itself(&first.source);
         Self { seed: first.shallow_clone(), anchor: first, seed_sees_anchor, proposer, parameters }
     }
@@ -109,8 +115,8 @@ impl Shot {
 
     /// The batch's last keyframe becomes the seed frame, and the anchor too where the old one shows too
     /// little of it.
-    pub fn hand_over(&mut self, seed: Edited, sees_anchor: Sight) {
-        self.seed = seed;
+    pub fn hand_over(&mut self, seed: &Edited, sees_anchor: Sight) {
+        self.seed = seed.copy();
         self.seed_sees_anchor = sees_anchor;
         if self.seed_sees_anchor.visible_fraction() < ANCHOR_WORTH {
             self.anchor = self.seed.shallow_clone();
