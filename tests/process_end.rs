@@ -28,7 +28,7 @@ fn a_program_that_exits_in_a_batch_does_not_crash() {
     let folder = tempfile::tempdir().unwrap();
     let program = compile(folder.path());
     let plugin = env::current_exe().unwrap().with_file_name("libgstflowvid.so");
-    for after in ["0", "200", "400", "800", "1500"] {
+    for after in ["0", "100", "200", "300", "400", "600", "800", "1100", "1500"] {
         let ended = Command::new(&program)
             .args([PIPELINE, after])
             .arg(format!("--gst-plugin-load={}", plugin.display()))
