@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{Fixture, assert_relative, fill, project, random_values};
+use common::{Fixture, assert_relative, project, random_tensor};
 use gstflowvid::{
     diffusion::{
         ClipTextConfig, ClipTextModel, ControlNetConfig, ControlNetModel, ControlNetResiduals,
@@ -38,15 +38,11 @@ fn config<C: DeserializeOwned>(name: &str) -> C {
 
 /// A network with the fixture's weights, and its store.
 fn filled<C: DeserializeOwned, M>(name: &str, new: impl FnOnce(&Path, &C) -> M) -> (VarStore, M) {
-    let store = VarStore::new(Placement::cpu().device);
-    let network = new(&store.root(), &config(name));
-    fill(&store, SEED);
-    (store, network)
+    common::filled(&config(name), SEED, new)
 }
 
 fn random(name: &str, shape: &[i64]) -> Tensor {
-    let count = shape.iter().product::<i64>() as usize;
-    Tensor::from_slice(&random_values(SEED, name, count)).view(shape)
+    random_tensor(SEED, name, shape)
 }
 
 struct Inputs {

@@ -5,11 +5,8 @@ mod common;
 
 use std::fs;
 
-use common::{Fixture, assert_relative, fill, project, random_values};
-use gstflowvid::{
-    diffusion::{ClipTextModel, ControlNetModel, KeyframeMemory, UNet2DConditionModel, Vae},
-    torch::Placement,
-};
+use common::{Fixture, assert_relative, project, random_tensor};
+use gstflowvid::diffusion::{ClipTextModel, ControlNetModel, KeyframeMemory, UNet2DConditionModel, Vae};
 use serde::de::DeserializeOwned;
 use tch::{
     Tensor,
@@ -26,17 +23,14 @@ const SIZES: [(&str, [i64; 3]); 2] = [("wide", [1, 24, 40]), ("odd", [2, 20, 28]
 fn filled<C: DeserializeOwned, M>(name: &str, new: impl FnOnce(&Path, &C) -> M) -> (VarStore, M) {
     let text = fs::read_to_string(project("tests/parity/full_size/networks.json")).unwrap();
     let configs: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let config = serde_json::from_value(configs[name].clone()).unwrap();
-    let mut store = VarStore::new(Placement::cpu().device);
-    let network = new(&store.root(), &config);
-    fill(&store, SEED);
+    let config: C = serde_json::from_value(configs[name].clone()).unwrap();
+    let (mut store, network) = common::filled(&config, SEED, new);
     store.freeze();
     (store, network)
 }
 
 fn random(name: &str, shape: &[i64]) -> Tensor {
-    let count = shape.iter().product::<i64>() as usize;
-    Tensor::from_slice(&random_values(SEED, name, count)).view(shape)
+    random_tensor(SEED, name, shape)
 }
 
 struct Inputs {

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{Fixture, assert_relative, project, random_values};
+use common::{Fixture, assert_relative, project, random_tensor};
 use gstflowvid::diffusion::{Scheduler, SchedulerConfig};
 use tch::Tensor;
 
@@ -13,7 +13,7 @@ const SEED: u64 = 7;
 const SHAPE: [i64; 4] = [1, 4, 8, 8];
 
 fn random(name: &str) -> Tensor {
-    Tensor::from_slice(&random_values(SEED, name, SHAPE.iter().product::<i64>() as usize)).view(SHAPE)
+    random_tensor(SEED, name, &SHAPE)
 }
 
 /// A network of one line.

@@ -81,7 +81,5 @@ fn condition_channels(unet: &UNetConfig) -> i64 {
 
 /// The component's config, of the class that it says to be of.
 fn config<C: NetworkConfig>(folder: &ModelFolder, name: &str) -> Result<C, WeightsError> {
-    let component = folder.component(name)?;
-    component.expect_class(C::CLASSES)?;
-    component.config()
+    folder.component(name)?.network_config()
 }

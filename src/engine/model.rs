@@ -7,7 +7,7 @@ use crate::{
     editors::looks::Looks,
     interpolation::Rife,
     torch::{Placement, PlacementError},
-    weights::{ModelFolder, NetworkConfig, WeightsError, load},
+    weights::{ModelFolder, WeightsError, load},
 };
 
 /// The networks of a model, each component as its folder says.
@@ -54,9 +54,7 @@ fn refuse_image_model(folder: &ModelFolder) -> Result<(), EngineError> {
     if !folder.has("unet") {
         return Ok(());
     }
-    let unet = folder.component("unet")?;
-    unet.expect_class(UNetConfig::CLASSES)?;
-    if unet.config::<UNetConfig>()?.flowvid.conditions.is_empty() {
+    if folder.component("unet")?.network_config::<UNetConfig>()?.flowvid.conditions.is_empty() {
         return Err(EngineError::Unavailable(format!("{} {IMAGE_MODEL}", folder.path().display())));
     }
     Ok(())

@@ -6,9 +6,11 @@ use std::{
 };
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{
-    LoraFile, WeightsError, checkpoint::Checkpoint, files, legacy, part::Part, single_file, unreadable,
+    LoraFile, NetworkConfig, WeightsError, checkpoint::Checkpoint, files, legacy, part::Part, single_file,
+    unreadable,
 };
 
 /// One component's folder: `config.json` and safetensors.
@@ -35,16 +37,13 @@ impl Component {
     /// # Errors
     /// [`WeightsError::Unreadable`], also where a pointer leads nowhere.
     pub fn open(folder: PathBuf) -> Result<Self, WeightsError> {
-        let config = read_json(&config_file(&folder))?;
-        let of = |folder, config| Self { folder, config, part: None, single_file: None, loras: vec![] };
-        match config.get(SHARED_FOLDER_KEY).and_then(|shared| shared.as_str()) {
-            Some(shared) => {
-                let folder = folder.join(shared);
-                let config = read_json(&config_file(&folder))?;
-                Ok(of(folder, config))
-            }
-            None => Ok(of(folder, config)),
+        let mut folder = folder;
+        let mut config = read_json(&config_file(&folder))?;
+        if let Some(shared) = config.get(SHARED_FOLDER_KEY).and_then(Value::as_str) {
+            folder = folder.join(shared);
+            config = read_json(&config_file(&folder))?;
         }
+        Ok(Self { folder, config, part: None, single_file: None, loras: vec![] })
     }
 
     /// diffusers' `_class_name`, or the first of transformers' `architectures`; an empty text where there is
@@ -76,6 +75,15 @@ impl Component {
     /// [`WeightsError::Unreadable`] names the field.
     pub fn config<C: DeserializeOwned>(&self) -> Result<C, WeightsError> {
         serde_json::from_value(self.config.clone()).map_err(|error| unreadable(&self.config_file(), &error))
+    }
+
+    /// The config of a component that must be of one of `C`'s classes.
+    ///
+    /// # Errors
+    /// [`WeightsError::Class`], [`WeightsError::Unreadable`] names the field.
+    pub fn network_config<C: NetworkConfig>(&self) -> Result<C, WeightsError> {
+        self.expect_class(C::CLASSES)?;
+        self.config()
     }
 
     /// The file that [`config`](Self::config) was read from.

@@ -38,8 +38,7 @@ pub fn load<C: NetworkConfig, M>(
     placement: Placement,
     new: impl FnOnce(&Path, &C) -> M,
 ) -> Result<M, WeightsError> {
-    component.expect_class(C::CLASSES)?;
-    let config: C = component.config()?;
+    let config: C = component.network_config()?;
     let checkpoint = component.checkpoint()?;
     check_numbers(component, &checkpoint)?;
     let mut store = VarStore::new(placement.device);

@@ -12,7 +12,10 @@ use gstflowvid::{
     torch::Placement,
     weights::{Component, ModelFolder},
 };
-use tch::{Kind, Tensor, nn::VarStore};
+use tch::{
+    Kind, Tensor,
+    nn::{self, VarStore},
+};
 
 /// Tensors that another implementation gave, from `tests/parity/<name>/fixture.safetensors`.
 pub struct Fixture(Vec<(String, Tensor)>);
@@ -109,6 +112,20 @@ pub fn random_values(seed: u64, name: &str, count: usize) -> Vec<f32> {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     }) ^ seed;
     (0..count as u64).map(|index| unit(splitmix64(base.wrapping_add(index)))).collect()
+}
+
+/// [`random_values`] as a tensor of that shape.
+pub fn random_tensor(seed: u64, name: &str, shape: &[i64]) -> Tensor {
+    let count = shape.iter().product::<i64>() as usize;
+    Tensor::from_slice(&random_values(seed, name, count)).view(shape)
+}
+
+/// A network of `config` with random weights of `seed`, and its store.
+pub fn filled<C, M>(config: &C, seed: u64, new: impl FnOnce(&nn::Path, &C) -> M) -> (VarStore, M) {
+    let store = VarStore::new(Placement::cpu().device);
+    let network = new(&store.root(), config);
+    fill(&store, seed);
+    (store, network)
 }
 
 fn splitmix64(state: u64) -> u64 {

@@ -21,8 +21,9 @@ pub fn visits(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize) 
     match config.class {
         SchedulerClass::Ddim | SchedulerClass::Pndm => ddim(config, schedule, steps),
         SchedulerClass::Lcm => lcm(config, schedule, steps),
-        SchedulerClass::Euler => by_ratio(config, schedule, &spaced(config, steps)),
-        SchedulerClass::DpmSolver => by_ratio(config, schedule, &with_an_end(config, steps)),
+        SchedulerClass::Euler | SchedulerClass::DpmSolver => {
+            by_ratio(config, schedule, &spaced(config, steps))
+        }
     }
 }
 
@@ -48,36 +49,24 @@ fn lcm(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize) -> Vec<
     timesteps.iter().zip(next).map(visit).collect()
 }
 
-/// The timesteps of DDIM and of Euler's method, descending.
+/// The timesteps, descending. DPM-Solver spaces its steps as if the end were one more of them.
 fn spaced(config: &SchedulerConfig, steps: usize) -> Vec<f64> {
     let train = config.num_train_timesteps;
-    let whole = !matches!(config.class, SchedulerClass::Euler);
+    let end = usize::from(config.class == SchedulerClass::DpmSolver);
+    let points = steps + end;
+    let whole = config.class != SchedulerClass::Euler;
     let at = |index: usize| match config.timestep_spacing() {
-        TimestepSpacing::Leading => ((index * (train / steps)) as i64 + config.steps_offset) as f64,
+        TimestepSpacing::Leading => ((index * (train / points)) as i64 + config.steps_offset) as f64,
         TimestepSpacing::Linspace => {
-            let exact = (train - 1) as f64 * index as f64 / (steps.max(2) - 1) as f64;
+            let exact = (train - 1) as f64 * index as f64 / (points.max(2) - 1) as f64;
             if whole { exact.round_ties_even() } else { exact }
         }
         TimestepSpacing::Trailing => {
-            let below = (steps - 1 - index) as f64 * (train as f64 / steps as f64);
+            let below = (points - 1 - index) as f64 * (train as f64 / steps as f64);
             (train as f64 - below).round_ties_even() - 1.0
         }
     };
-    (0..steps).rev().map(at).collect()
-}
-
-/// DPM-Solver's timesteps: spaced as if the end were one more of them.
-fn with_an_end(config: &SchedulerConfig, steps: usize) -> Vec<f64> {
-    let train = config.num_train_timesteps;
-    let at = |index: usize| match config.timestep_spacing() {
-        TimestepSpacing::Leading => ((index * (train / (steps + 1))) as i64 + config.steps_offset) as f64,
-        TimestepSpacing::Linspace => ((train - 1) as f64 * index as f64 / steps as f64).round_ties_even(),
-        TimestepSpacing::Trailing => {
-            let below = (steps - index) as f64 * (train as f64 / steps as f64);
-            (train as f64 - below).round_ties_even() - 1.0
-        }
-    };
-    (1..=steps).rev().map(at).collect()
+    (end..points).rev().map(at).collect()
 }
 
 /// Levels by their ratio of noise to signal, interpolated at `timesteps`.

@@ -33,7 +33,7 @@ struct Line {
     worker: Worker,
     /// What the engine takes for a batch.
     engine: u64,
-    /// A shot begins with every so manieth frame.
+    /// A shot begins after so many frames.
     cuts: u64,
     /// The sink shows a frame so long after its time.
     latency: u64,
