@@ -1,5 +1,6 @@
 //! Formats, and which of them goes out where downstream does not take the input's own.
 
+use gst::ClockTime;
 use gst_video::{VideoFormat, VideoFormatInfo, VideoInfo};
 
 use super::{compare, enums::Compare};
@@ -79,6 +80,13 @@ impl Format {
     /// Whether every frame has two fields.
     pub fn is_interlaced(&self) -> bool {
         self.info.interlace_mode() == gst_video::VideoInterlaceMode::Interleaved
+    }
+
+    /// How long a frame is shown; none at a variable rate.
+    pub fn frame_duration(&self) -> Option<ClockTime> {
+        let (frames, seconds) = (self.info.fps().numer(), self.info.fps().denom());
+        let nanoseconds = ClockTime::SECOND.nseconds().checked_mul(seconds.try_into().ok()?)?;
+        nanoseconds.checked_div(frames.try_into().ok()?).map(ClockTime::from_nseconds)
     }
 
     /// The transfer of its code values if that is for high dynamic range.

@@ -65,7 +65,8 @@
 //! A seek calls the engine off at once, and shows its first frame when the batch that begins there is full. Played
 //! backwards or faster, frames are edited in the order in which they come; where a player shows key units only,
 //! each is a shot of its own, for motion cannot be followed from one to the next. A SEGMENT seek's end, too, ends
-//! the batch.
+//! the batch. A frame that lies wholly outside its segment is dropped when it comes, as a sink or an encoder would drop
+//! it: it must not be a shot's first, edited frame. A frame of which the segment shows a part keeps its timestamps.
 //!
 //! ## What the application hears
 //!

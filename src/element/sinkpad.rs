@@ -1,5 +1,7 @@
 //! The sink pad: what upstream's thread does.
 
+mod upstream;
+
 use std::sync::Arc;
 
 use gst::{ClockTime, FlowError, FlowSuccess, prelude::*, subclass::prelude::*};
@@ -20,20 +22,8 @@ use super::{
 };
 use crate::engine::CutDetection;
 
-/// What upstream's thread remembers.
-#[derive(Debug, Default)]
-pub struct Upstream {
-    format: Option<Arc<Format>>,
-    segment: gst::FormattedSegment<ClockTime>,
-    last_pts: Option<ClockTime>,
-    /// An event said that the next frame begins a shot.
-    shot_announced: bool,
-    frames: u64,
-    /// The user knows that a batch was called off.
-    told_of_call_off: bool,
-    /// EOS came: no more frames will carry an error back to upstream.
-    pub(super) ended: bool,
-}
+pub use upstream::Upstream;
+
 impl FlowVidFilter {
     pub(super) fn sink_pad(template: &gst::PadTemplate) -> gst::Pad {
         gst::Pad::builder_from_template(template)
@@ -48,10 +38,14 @@ impl FlowVidFilter {
             })
             .build()
     }
-    fn chain(&self, buffer: gst::Buffer) -> Result<FlowSuccess, FlowError> {
+    fn chain(&self, mut buffer: gst::Buffer) -> Result<FlowSuccess, FlowError> {
         gst::log!(CAT, obj = self.sinkpad, "{buffer:?}");
         let stream = self.stream().ok_or(FlowError::Flushing)?;
         stream.flow()?;
+        if !self.upstream.lock().lets_in(&mut buffer) {
+            gst::log!(CAT, obj = self.sinkpad, "dropped {:?}: outside the segment", buffer.pts());
+            return Ok(FlowSuccess::Ok);
+        }
         let frame = self.take_frame(buffer)?;
         self.status.lock().frames_in += 1;
         stream.push_frame(frame, |relief| self.tell_of_overload(&stream, &relief))
@@ -317,49 +311,6 @@ impl FlowVidFilter {
             }
             _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
         }
-    }
-}
-
-impl Upstream {
-    /// After a flush only the format is still true.
-    fn forget(&mut self) {
-        *self = Self { format: self.format.take(), ..Default::default() };
-    }
-
-    /// The frame's place in the stream and on the clock; none without a timestamp or outside the segment.
-    fn times(&self, buffer: &gst::BufferRef) -> (Option<ClockTime>, Option<ClockTime>) {
-        let pts = buffer.pts();
-        (self.segment.to_stream_time(pts), self.segment.to_running_time(pts))
-    }
-
-    /// The frames before this one: what tells one from the other where there is no stream time.
-    fn count(&mut self) -> u64 {
-        self.frames += 1;
-        self.frames - 1
-    }
-
-    /// Whether frames are missing before this one. Backwards, decoders say so of each group of pictures that
-    /// they turn round; if it goes on where the one before ended, nothing is missing.
-    fn lost_track(&self, buffer: &gst::BufferRef) -> bool {
-        let marked = buffer.flags().intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
-        let goes_on = || {
-            let (duration, later) = (buffer.duration()?.nseconds(), self.last_pts?.nseconds());
-            let end = buffer.pts()?.nseconds().saturating_add(duration);
-            Some(end.abs_diff(later) <= duration / 2)
-        };
-        marked && !(self.segment.rate() < 0.0 && goes_on().unwrap_or(false))
-    }
-
-    /// Frames leap from key unit to key unit, so motion cannot be followed.
-    fn shows_key_units_only(&self) -> bool {
-        self.segment.flags().contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS)
-    }
-
-    /// Takes a new segment; true if it goes on with the one before.
-    fn enter(&mut self, segment: &gst::FormattedSegment<ClockTime>) -> bool {
-        let mut before = std::mem::replace(&mut self.segment, segment.clone());
-        before.set_position(segment.position());
-        before == *segment && self.frames > 0
     }
 }
 

@@ -190,7 +190,8 @@ impl FlowVidFilter {
 
 impl Position {
     fn stream_time(&self) -> Option<ClockTime> {
-        self.segment.to_stream_time(self.pts)
+        // A frame that begins before the segment is there from the segment's start on.
+        self.segment.to_stream_time(self.pts.max(self.pts.and(self.segment.start())))
     }
 }
 

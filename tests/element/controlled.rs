@@ -88,17 +88,30 @@ fn a_wipe_that_a_controller_moves() {
 
 /// Where a frame has no place in the stream, no curve is followed.
 #[test]
-fn frames_outside_the_segment_leave_controlled_properties_alone() {
+fn a_frame_without_a_timestamp_leaves_controlled_properties_alone() {
     let element = negative(3);
     control(&element, "enabled", &[(0, 0.0)]);
     let mut harness = playing(&element, &grey());
-    let mut later = gst::FormattedSegment::<ClockTime>::new();
-    later.set_start(ClockTime::from_seconds(7));
-    harness.push_event(gst::event::Segment::new(&later));
-    harness.push(timed(&grey(), 0)).unwrap();
     harness.push(frame(&grey(), 1)).unwrap();
     harness.push_event(gst::event::Eos::new());
-    assert_eq!((pull_all(&mut harness).len(), count(&element, "bypassed")), (2, 0));
+    assert_eq!((pull_all(&mut harness).len(), count(&element, "bypassed")), (1, 0));
+}
+
+/// Half of the first frame lies before the segment.
+#[test]
+fn a_frame_that_begins_before_the_segment_is_controlled_from_its_start_on() {
+    let element = negative(3);
+    control(&element, "enabled", &[(0, 1.0), (20, 0.0), (40, 1.0)]);
+    let mut harness = playing(&element, &grey());
+    let mut later = gst::FormattedSegment::<ClockTime>::new();
+    later.set_start(ClockTime::from_mseconds(20));
+    later.set_time(ClockTime::from_mseconds(20));
+    harness.push_event(gst::event::Segment::new(&later));
+    for index in 0..2 {
+        harness.push(timed(&grey(), index)).unwrap();
+    }
+    harness.push_event(gst::event::Eos::new());
+    assert_eq!((pull_all(&mut harness).len(), count(&element, "bypassed")), (2, 1));
 }
 
 #[test]

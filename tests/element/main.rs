@@ -20,6 +20,7 @@ mod live;
 mod metas;
 mod negotiation;
 mod outside;
+mod outside_segment;
 mod overload;
 mod properties;
 mod queries;

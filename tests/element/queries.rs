@@ -104,6 +104,22 @@ fn position_is_in_stream_time_whatever_the_segment() {
     }
 }
 
+/// It is there from the segment's start on.
+#[test]
+fn position_of_a_frame_that_begins_before_the_segment() {
+    let element = filter(2, 1);
+    let mut harness = playing(&element, &small());
+    let mut segment = gst::FormattedSegment::<ClockTime>::new();
+    segment.set_start(millis(30));
+    segment.set_time(millis(10_000));
+    harness.push_event(gst::event::Segment::new(&segment));
+    feed(&mut harness, 0..1);
+    harness.push_event(gst::event::Eos::new());
+    pull_all(&mut harness);
+    let pad = element.static_pad("src").unwrap();
+    assert_eq!(pad.query_position::<ClockTime>(), Some(millis(10_000)));
+}
+
 /// What was held before a flush says nothing of where the stream is after it.
 #[test]
 fn position_is_unknown_after_a_flush() {

@@ -54,8 +54,8 @@ fn extended(list: &gst::TagListRef) -> Vec<String> {
 #[test]
 fn an_edit_is_told_before_its_first_frame_and_again_when_it_changes() {
     let element = editing("oil");
-    let mut harness = playing(&element, &small());
     let out = record(&element);
+    let mut harness = playing(&element, &small());
     feed(&mut harness, 0..3);
     element.set_property("prompt", "pencil");
     feed(&mut harness, 3..7);
@@ -80,8 +80,8 @@ fn an_edit_is_told_before_its_first_frame_and_again_when_it_changes() {
 #[test]
 fn a_change_within_a_batch_is_told_with_the_next() {
     let element = editing("oil");
-    let mut harness = playing(&element, &small());
     let out = record(&element);
+    let mut harness = playing(&element, &small());
     feed(&mut harness, 0..1);
     element.set_property("prompt", "pencil");
     feed(&mut harness, 1..6);
@@ -168,8 +168,8 @@ fn nothing_is_told_of_an_edit_that_was_not() {
 #[test]
 fn tags_outlive_a_flush() {
     let element = editing("oil");
-    let mut harness = playing(&element, &small());
     let out = record(&element);
+    let mut harness = playing(&element, &small());
     feed(&mut harness, 0..3);
     until(&out, &Out::Buffer(80));
     harness.push_event(gst::event::FlushStart::new());
