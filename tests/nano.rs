@@ -5,8 +5,8 @@ mod common;
 use common::{fill, nano_configs};
 use gstflowvid::{
     diffusion::{
-        ControlNetModel, DiffusionModel, KeyframeMemory, PatchAutoencoder, PictureConditions,
-        Preconditioning, Tokenizer, UNet2DConditionModel,
+        ControlCondition, ControlNetModel, DiffusionModel, KeyframeMemory, PatchAutoencoder,
+        PictureConditions, Preconditioning, StepTime, Tokenizer, UNet2DConditionModel,
     },
     torch::Placement,
     weights::{ModelFolder, load, search_path},
@@ -21,7 +21,7 @@ fn conditions(keyframes: i64) -> PictureConditions {
         composite: picture(keyframes),
         confidence: Tensor::rand([keyframes, 1, 64, 96], FLOAT),
         first: picture(1),
-        condition: picture(keyframes),
+        control: vec![(ControlCondition::Canny, picture(keyframes))],
     }
 }
 
@@ -30,7 +30,8 @@ fn output(model: &DiffusionModel, pictures: &PictureConditions, sample: &Tensor)
     let text = model.encode_prompts(&vec!["starry night"; keyframes as usize]);
     let timesteps = Tensor::full(keyframes, 700, (Kind::Int64, Device::Cpu));
     let latents = model.encode_conditions(pictures);
-    model.denoise(sample, &timesteps, &text, &latents, &mut KeyframeMemory::new(keyframes)).model_output()
+    let memory = &mut KeyframeMemory::new(keyframes);
+    model.denoise(sample, StepTime::alone(&timesteps), &text, &latents, memory).model_output()
 }
 
 #[test]
@@ -71,8 +72,9 @@ fn untrained_it_answers_the_prior() {
     let timesteps = Tensor::full(2, 999, (Kind::Int64, Device::Cpu));
     let text = model.encode_prompts(&["", ""]);
     let latents = model.encode_conditions(&pictures);
-    let denoised = model.denoise(&noise, &timesteps, &text, &latents, &mut KeyframeMemory::new(2));
-    let original = model.scheduler().sampler(1).step(&denoised.model_output(), &noise, || unreachable!());
+    let memory = &mut KeyframeMemory::new(2);
+    let denoised = model.denoise(&noise, StepTime::alone(&timesteps), &text, &latents, memory);
+    let original = model.scheduler().sampler(1).step(&denoised.model_output(), &noise, &noise);
     let error = (original - composite).abs().max().double_value(&[]);
     assert!(error < 1e-5, "one step from pure noise misses the composite by {error}");
 }
@@ -139,7 +141,7 @@ fn conditions_enter_in_the_documented_order() {
         &model.scheduler().noise_schedule().noise_level(&timesteps),
     );
     let input = Tensor::cat(&[&known.input(), &composite, &first.expand_as(&composite), &lowest], 1);
-    let embedding = controlnet.embed_condition(&pictures.condition);
+    let embedding = controlnet.embed_condition(&pictures.control[0].1);
     let residuals = controlnet.forward(&input, &timesteps, &text, &embedding, 1.0);
     let memory = &mut KeyframeMemory::new(2);
     let expected = known.velocity(&unet.forward(&input, &timesteps, &text, Some(&residuals), memory));

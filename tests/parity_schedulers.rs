@@ -39,7 +39,7 @@ fn whole_loops_match() {
             timesteps.push(timestep);
             sigmas.push(sampler.add_noise(&noise.zeros_like(), &ones).double_value(&[0, 0, 0, 0]));
             let output = model_output(&sample, timestep);
-            sample = sampler.step(&output, &sample, || random(&format!("{name}.noise.{draw}")));
+            sample = sampler.step(&output, &sample, &random(&format!("{name}.noise.{draw}")));
         }
         let expected = |part: &str| fixture.tensor(&format!("{name}.{part}"));
         assert_relative(name, &Tensor::from_slice(&timesteps), &expected("timesteps"), 1e-5);

@@ -6,7 +6,7 @@ use std::{env, ffi::c_int, fs, process::Command, time::Instant};
 
 use common::{fill, nano_configs, random_values};
 use gstflowvid::{
-    diffusion::{DiffusionModel, KeyframeMemory, PictureConditions, noise},
+    diffusion::{ControlCondition, DiffusionModel, KeyframeMemory, PictureConditions, StepTime, noise},
     engine::{CancelToken, EditParameters, EngineError, KeyframeConditions, Propagator},
     torch::Placement,
 };
@@ -39,13 +39,13 @@ fn conditions(stream_times: &[u64], [height, width]: [i64; 2]) -> KeyframeCondit
         Tensor::from_slice(&values).view(size) * 0.5 + 0.5
     };
     let keyframes = stream_times.len() as i64;
-    KeyframeConditions {
+    let pictures = PictureConditions {
         composite: random("composite", keyframes, 3),
         confidence: random("confidence", keyframes, 1),
-        condition: random("condition", keyframes, 3),
         first: random("first", 1, 3),
-        stream_times: stream_times.to_vec(),
-    }
+        control: vec![(ControlCondition::Canny, random("condition", keyframes, 3))],
+    };
+    KeyframeConditions { pictures, finished: 1, anchor: None, stream_times: stream_times.to_vec() }
 }
 
 const SMALL: [i64; 2] = [64, 96];
@@ -56,7 +56,7 @@ fn parameters(prompt: &str, seed: u64) -> EditParameters {
 }
 
 fn diffuse(propagator: &Propagator, parameters: &EditParameters) -> Tensor {
-    propagator.diffuse(&conditions(&TIMES, SMALL), parameters, &CancelToken::new()).unwrap()
+    propagator.diffuse(&conditions(&TIMES, SMALL), parameters, &CancelToken::new()).unwrap().pictures
 }
 
 fn largest(difference: Tensor) -> f64 {
@@ -86,9 +86,9 @@ fn sampling_matches_the_loop_written_plainly() {
     let (propagator, model) = with_model(2);
     let _no_grad = tch::no_grad_guard();
     let given = conditions(&TIMES, SMALL);
-    let KeyframeConditions { composite, confidence, condition, first, .. } = conditions(&TIMES, SMALL);
-    let latents = model.encode_conditions(&PictureConditions { composite, confidence, condition, first });
-    let finished = model.encode_pictures(&given.composite.narrow(0, 0, 1));
+    let latents = model.encode_conditions(&given.pictures);
+    let composite = &given.pictures.composite;
+    let finished = model.encode_pictures(&composite.narrow(0, 0, 1));
     let start = noise(1, 0, &TIMES, [24, 16, 24], Device::Cpu);
     let (mut sampler, mut sample) = (model.scheduler().sampler(3), start.shallow_clone());
     for timestep in [999, 666, 332] {
@@ -99,12 +99,12 @@ fn sampling_matches_the_loop_written_plainly() {
         let [wanted, unwanted] = ["starry night", "neon"].map(|prompt| {
             let text = model.encode_prompts(&[prompt; 5]);
             let memory = &mut KeyframeMemory::new(5);
-            model.denoise(&sample, &times(5), &text, &latents, memory).model_output()
+            model.denoise(&sample, StepTime::alone(&times(5)), &text, &latents, memory).model_output()
         });
         let guided = &unwanted + (wanted - &unwanted) * 3.0;
-        sample = sampler.step(&guided, &sample, || unreachable!());
+        sample = sampler.step(&guided, &sample, &start);
     }
-    let expected = model.decode_upon(&sample, &given.composite).clamp(0.0, 1.0).narrow(0, 1, 4);
+    let expected = model.decode_upon(&sample, composite).clamp(0.0, 1.0).narrow(0, 1, 4);
     let found = diffuse(
         &propagator,
         &EditParameters {
@@ -128,8 +128,8 @@ fn what_the_network_leaves_alone_is_the_composites() {
     let propagator = Propagator::load(&folder, Placement::cpu()).unwrap();
     let given = conditions(&TIMES, SMALL);
     let one_step = EditParameters { num_inference_steps: 1, ..parameters("oil", 1) };
-    let pictures = propagator.diffuse(&given, &one_step, &CancelToken::new()).unwrap();
-    let error = largest(pictures - given.composite);
+    let pictures = propagator.diffuse(&given, &one_step, &CancelToken::new()).unwrap().pictures;
+    let error = largest(pictures - given.pictures.composite);
     assert!(error < 1e-4, "{error}");
 }
 
@@ -161,13 +161,13 @@ fn the_first_keyframe_comes_back_untouched_and_is_seen_by_the_others() {
     let propagator = propagator(5);
     let given = conditions(&TIMES, SMALL);
     let run = |given: &KeyframeConditions| {
-        propagator.diffuse(given, &parameters("starry night", 1), &CancelToken::new()).unwrap()
+        propagator.diffuse(given, &parameters("starry night", 1), &CancelToken::new()).unwrap().pictures
     };
     let pictures = run(&given);
-    assert_eq!(pictures.narrow(0, 0, 1), given.composite.narrow(0, 0, 1));
+    assert_eq!(pictures.narrow(0, 0, 1), given.pictures.composite.narrow(0, 0, 1));
     let mut other = conditions(&TIMES, SMALL);
-    other.composite =
-        Tensor::cat(&[other.composite.narrow(0, 0, 1) * 0.3, other.composite.narrow(0, 1, 4)], 0);
+    let composite = &other.pictures.composite;
+    other.pictures.composite = Tensor::cat(&[composite.narrow(0, 0, 1) * 0.3, composite.narrow(0, 1, 4)], 0);
     let changed = run(&other);
     for keyframe in 1..5 {
         let part = |pictures: &Tensor| pictures.narrow(0, keyframe, 1);
@@ -205,8 +205,9 @@ fn cancelling_from_another_thread_is_soon_seen() {
 #[test]
 fn a_batch_of_one_is_finished() {
     let given = conditions(&[0], SMALL);
-    let pictures = propagator(1).diffuse(&given, &parameters("oil", 1), &CancelToken::new()).unwrap();
-    assert_eq!(pictures, given.composite);
+    let pictures =
+        propagator(1).diffuse(&given, &parameters("oil", 1), &CancelToken::new()).unwrap().pictures;
+    assert_eq!(pictures, given.pictures.composite);
 }
 
 /// Says to the child that it is to run short of memory.
@@ -254,10 +255,12 @@ fn run_short_of_memory() {
     let parameters = EditParameters { num_inference_steps: 1, ..parameters("starry night", 1) };
     let at_once = |keyframes: i64| propagator(keyframes * LARGE[0] * LARGE[1] / (SMALL[0] * SMALL[1]));
     let [half, all] = [ALL / 2, ALL].map(at_once);
-    let diffuse = |propagator: &Propagator| propagator.diffuse(&conditions, &parameters, &CancelToken::new());
+    let diffuse = |propagator: &Propagator| {
+        propagator.diffuse(&conditions, &parameters, &CancelToken::new()).map(|diffused| diffused.pictures)
+    };
     let expected = diffuse(&half).unwrap();
     let for_half = memory("VmPeak:");
-    diffuse(&all).unwrap();
+    drop(diffuse(&all).unwrap());
     let for_all = memory("VmPeak:");
     println!("half needs {} MiB, all need {}", for_half >> 20, for_all >> 20);
     limit_memory((for_half + for_all) / 2);

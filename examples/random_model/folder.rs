@@ -61,7 +61,9 @@ impl RandomModel {
     pub fn write(&self, folder: &Path) -> Result<()> {
         write_json(folder.join("model_index.json"), &self.index())?;
         write_json(folder.join("unet/config.json"), &self.unet())?;
-        write_json(folder.join("controlnet/config.json"), &self.controlnet())?;
+        for controlnet in ["controlnet", "controlnet_1"] {
+            write_json(folder.join(controlnet).join("config.json"), &self.controlnet())?;
+        }
         write_json(folder.join("vae/config.json"), &self.vae())?;
         write_json(folder.join("text_encoder/config.json"), &self.text_encoder())?;
         write_json(folder.join("scheduler/scheduler_config.json"), &self.scheduler())?;
@@ -77,7 +79,7 @@ impl RandomModel {
         json!({
             "_class_name": "StableDiffusionControlNetPipeline",
             "_diffusers_version": "0.36.0",
-            "controlnet": ["diffusers", "ControlNetModel"],
+            "controlnet": ["diffusers.pipelines.controlnet.multicontrolnet", "MultiControlNetModel"],
             "feature_extractor": [null, null],
             "safety_checker": [null, null],
             "scheduler": ["diffusers", self.scheduler()["_class_name"]],
@@ -85,6 +87,9 @@ impl RandomModel {
             "tokenizer": ["transformers", "CLIPTokenizer"],
             "unet": ["diffusers", "UNet2DConditionModel"],
             "vae": ["diffusers", self.vae()["_class_name"]],
+            "flowvid": {
+                "controlnets": {"controlnet": {"condition": "canny"}, "controlnet_1": {"condition": "inpaint"}},
+            },
         })
     }
 
@@ -135,6 +140,8 @@ impl RandomModel {
                 "_class_name": "AutoencoderKL",
                 "in_channels": 3,
                 "latent_channels": 4,
+                "down_block_types": vec!["DownEncoderBlock2D"; 4],
+                "up_block_types": vec!["UpDecoderBlock2D"; 4],
                 "block_out_channels": if size == Size::Tiny { [8, 16, 16, 16] } else { [128, 256, 512, 512] },
                 "layers_per_block": if size == Size::Tiny { 1 } else { 2 },
                 "act_fn": "silu",

@@ -16,7 +16,7 @@ use gstflowvid::{
         occlusion::{Thresholds, confidence},
         warp::{Border, Sampling, warp},
     },
-    diffusion::PictureConditions,
+    diffusion::{ControlCondition, PictureConditions},
     editors::looks::Looks,
 };
 
@@ -56,7 +56,7 @@ impl Source<'_> {
             composite: stack(2),
             confidence: stack(3),
             first,
-            condition: canny(&source, Hysteresis::default()),
+            control: vec![(ControlCondition::Canny, canny(&source, Hysteresis::default()))],
         };
         let prompts = prompts.into_iter().flat_map(|prompt| vec![prompt; KEYFRAMES as usize]).collect();
         Clips { source, conditions, edited, prompts }

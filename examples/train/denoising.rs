@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::{composites::Clips, random::Random, scenes::KEYFRAMES};
-use gstflowvid::diffusion::{DiffusionModel, KeyframeMemory};
+use gstflowvid::diffusion::{DiffusionModel, KeyframeMemory, StepTime};
 
 /// Of the training samples this share starts from pure noise: one step is the default.
 const PURE_NOISE: f64 = 0.85;
@@ -32,7 +32,8 @@ fn denoise(model: &DiffusionModel, clips: &Clips, original: &Tensor, timesteps: 
     let noise = original.randn_like();
     let sample = model.scheduler().noise_schedule().add_noise(original, &noise, timesteps);
     let memory = &mut KeyframeMemory::new(KEYFRAMES);
-    let velocity = model.denoise(&sample, timesteps, &text, &conditions, memory).model_output();
+    let velocity =
+        model.denoise(&sample, StepTime::alone(timesteps), &text, &conditions, memory).model_output();
     let level = model.scheduler().noise_schedule().noise_level(timesteps);
     let clean = &level.alpha * sample - &level.sigma * &velocity;
     Step { picture: model.decode_upon(&clean, &clips.conditions.composite), velocity, noise }

@@ -5,6 +5,7 @@ pub mod cuts;
 pub mod filters;
 pub mod flow;
 pub mod gmflow;
+pub mod inpaint;
 pub mod lucas_kanade;
 pub mod occlusion;
 pub mod warp;

@@ -7,7 +7,7 @@ use tch::{
 
 use super::{
     config::KeyframeAttention,
-    keyframes::KeyframeMemory,
+    keyframes::{Context, KeyframeMemory},
     layers::{conv, group_norm, linear, linear_no_bias, zero_conv, zero_linear},
     resnet::halves,
 };
@@ -62,8 +62,12 @@ impl Attention {
     /// - `context`: `[n, context_tokens, context_dim]`
     /// - returns the shape of `hidden_states`
     pub fn forward(&self, hidden_states: &Tensor, context: &Tensor) -> Tensor {
+        self.attend(hidden_states, &Context::Own(context.shallow_clone()))
+    }
+
+    fn attend(&self, hidden_states: &Tensor, context: &Context) -> Tensor {
         let [query, key, value] =
-            [hidden_states.apply(&self.to_q), context.apply(&self.to_k), context.apply(&self.to_v)]
+            [hidden_states.apply(&self.to_q), context.projected(&self.to_k), context.projected(&self.to_v)]
                 .map(|x| x.unflatten(-1, [self.heads, -1]).transpose(1, 2)); // [n, heads, tokens, head_dim]
         let mixed =
             Tensor::scaled_dot_product_attention(&query, &key, &value, NO_MASK, 0.0, false, None, false);
@@ -135,11 +139,11 @@ impl BasicTransformerBlock {
     ) -> Tensor {
         let normed = hidden_states.apply(&self.norm1);
         let context = if self.only_cross_attention {
-            encoder_hidden_states.shallow_clone()
+            Context::Own(encoder_hidden_states.shallow_clone())
         } else {
             memory.context(&normed, self.attention)
         };
-        let hidden_states = hidden_states + self.attn1.forward(&normed, &context);
+        let hidden_states = hidden_states + self.attn1.attend(&normed, &context);
         let attended = self.attn2.forward(&hidden_states.apply(&self.norm2), encoder_hidden_states);
         let hidden_states = hidden_states + attended;
         &hidden_states + self.ff.forward(&hidden_states.apply(&self.norm3))

@@ -50,6 +50,16 @@ pub struct ControlNetResiduals {
     pub mid: Tensor,
 }
 
+impl ControlNetResiduals {
+    /// What both networks add.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            down: self.down.iter().zip(&other.down).map(|(one, other)| one + other).collect(),
+            mid: self.mid + other.mid,
+        }
+    }
+}
+
 /// The ControlNet.
 #[derive(Debug)]
 pub struct ControlNetModel {

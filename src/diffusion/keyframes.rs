@@ -1,6 +1,6 @@
 //! What the keyframes of a batch see of each other, also when the batch is run in several calls.
 
-use tch::Tensor;
+use tch::{Tensor, nn::Linear};
 
 use super::config::KeyframeAttention;
 
@@ -32,6 +32,20 @@ impl KeyframeMemory {
         Self { keyframes, layers: Vec::new(), next: 0 }
     }
 
+    /// The memory of a step whose first keyframe was run already, in another batch; the next call's are the ones
+    /// after it.
+    ///
+    /// - `layers`: what [`first`](Self::first) gave then
+    pub fn after_first(layers: &[Tensor]) -> Self {
+        let layer = |first: &Tensor| Layer { first: first.shallow_clone(), last: first.shallow_clone() };
+        Self { keyframes: 0, layers: layers.iter().map(layer).collect(), next: 0 }
+    }
+
+    /// What all keyframes see of the first one: `[batches, 1, tokens, dim]` a layer, in storage of their own.
+    pub fn first(&self) -> Vec<Tensor> {
+        self.layers.iter().map(|layer| layer.first.copy()).collect()
+    }
+
     /// Announces the next call of the same step, with `keyframes` more of each batch.
     pub fn next_call(&mut self, keyframes: i64) {
         self.keyframes = keyframes;
@@ -42,21 +56,14 @@ impl KeyframeMemory {
         self.next = 0;
     }
 
-    /// What `hidden_states` (`[n, tokens, dim]`, in time order) take their keys and values from:
-    /// `[n, context_tokens, dim]`.
-    pub(super) fn context(&mut self, hidden_states: &Tensor, attention: KeyframeAttention) -> Tensor {
+    /// What `hidden_states` (`[n, tokens, dim]`, in time order) take their keys and values from.
+    pub(super) fn context(&mut self, hidden_states: &Tensor, attention: KeyframeAttention) -> Context {
         if attention == KeyframeAttention::Own {
-            return hidden_states.shallow_clone();
+            return Context::Own(hidden_states.shallow_clone());
         }
         let own = hidden_states.unflatten(0, [-1, self.keyframes]); // [batches, keyframes, tokens, dim]
         let (first, before) = self.remember(&own);
-        let previous = Tensor::cat(&[before, own.narrow(1, 0, self.keyframes - 1)], 1);
-        let first = first.expand_as(&own);
-        let seen = match attention {
-            KeyframeAttention::SelfFirstPrevious => Tensor::cat(&[&own, &first, &previous], 2),
-            _ => Tensor::cat(&[first, previous], 2),
-        };
-        seen.flatten(0, 1)
+        Context::Keyframes { own, first, before, with_own: attention == KeyframeAttention::SelfFirstPrevious }
     }
 
     /// The batch's first keyframe and the one before this call's first (position 0 is its own predecessor).
@@ -70,6 +77,41 @@ impl KeyframeMemory {
                 let first = own.narrow(1, 0, 1);
                 self.layers.push(Layer { first: first.shallow_clone(), last });
                 (first.shallow_clone(), first)
+            }
+        }
+    }
+}
+
+/// The hidden states that an attention takes its keys and values from.
+#[derive(Debug)]
+pub(super) enum Context {
+    /// The samples' own, `[n, tokens, dim]`.
+    Own(Tensor),
+    /// Other keyframes'.
+    Keyframes {
+        /// `[batches, keyframes, tokens, dim]`
+        own: Tensor,
+        /// The first keyframe's, `[batches, 1, tokens, dim]`.
+        first: Tensor,
+        /// The one before this call's first, `[batches, 1, tokens, dim]`.
+        before: Tensor,
+        /// Each keyframe sees itself too.
+        with_own: bool,
+    },
+}
+
+impl Context {
+    /// Keys or values, `[n, context_tokens, projection's width]`; each keyframe is projected once, however many
+    /// see it.
+    pub(super) fn projected(&self, projection: &Linear) -> Tensor {
+        match self {
+            Self::Own(hidden_states) => hidden_states.apply(projection),
+            Self::Keyframes { own, first, before, with_own } => {
+                let [own, first, before] = [own, first, before].map(|states| states.apply(projection));
+                let previous = Tensor::cat(&[&before, &own.narrow(1, 0, own.size()[1] - 1)], 1);
+                let first = first.expand_as(&own);
+                let seen = if *with_own { vec![own, first, previous] } else { vec![first, previous] };
+                Tensor::cat(&seen, 2).flatten(0, 1)
             }
         }
     }

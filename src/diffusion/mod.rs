@@ -5,9 +5,11 @@ mod autoencoder_kl;
 mod autoencoder_tiny;
 mod blocks;
 mod config;
+mod control;
 mod controlnet;
 mod embeddings;
 mod encoder;
+mod flow_trust;
 mod keyframes;
 mod layers;
 mod model;
@@ -15,6 +17,7 @@ mod model_configs;
 mod noise;
 mod preconditioning;
 mod resnet;
+mod sampling;
 mod schedulers;
 mod text_encoder;
 mod tokenizer;
@@ -27,13 +30,15 @@ pub use config::{
     Activation, BlocksConfig, DownBlockType, KeyframeAttention, MidBlockType, Off, PerBlock, TimeScaleShift,
     UpBlockType,
 };
+pub use control::{ControlCondition, ControlNetOptions, ControlNetSchedule};
 pub use controlnet::{ControlNetConfig, ControlNetModel, ControlNetResiduals};
 pub use keyframes::KeyframeMemory;
-pub use model::{Denoised, DiffusionModel, LatentConditions, PictureConditions};
+pub use model::{Denoised, DiffusionModel, LatentConditions, PictureConditions, StepTime};
 pub use noise::noise;
 pub use preconditioning::{Preconditioned, Preconditioning};
+pub use sampling::{AnchorMemory, Sampling, SamplingInput, SamplingOptions};
 pub use schedulers::{
-    BetaSchedule, NoiseLevel, NoiseSchedule, PredictionType, Sampler, Scheduler, SchedulerClass,
+    BetaSchedule, NoiseLevel, NoiseSchedule, PredictionType, Progress, Sampler, Scheduler, SchedulerClass,
     SchedulerConfig, TimestepSpacing,
 };
 pub use text_encoder::{ClipTextConfig, ClipTextModel};

@@ -2,7 +2,7 @@
 //!
 //! A training step, with `clips` batches of `keyframes` each (`n = clips * keyframes`, in time order):
 //! ```no_run
-//! # use gstflowvid::diffusion::{DiffusionModel, KeyframeMemory, PictureConditions};
+//! # use gstflowvid::diffusion::{DiffusionModel, KeyframeMemory, PictureConditions, StepTime};
 //! # use tch::Tensor;
 //! # fn step(model: &DiffusionModel, pictures: &PictureConditions, edited: &Tensor, prompts: &[&str],
 //! #         timesteps: &Tensor, keyframes: i64) -> Tensor {
@@ -12,7 +12,7 @@
 //! let noise = original.randn_like();
 //! let sample = model.scheduler().noise_schedule().add_noise(&original, &noise, timesteps); // [n], equal within a batch
 //! let memory = &mut KeyframeMemory::new(keyframes);
-//! let denoised = model.denoise(&sample, timesteps, &text, &conditions, memory);
+//! let denoised = model.denoise(&sample, StepTime::alone(timesteps), &text, &conditions, memory);
 //! // either the v-prediction against the scheduler's velocity ...
 //! let velocity = model.scheduler().noise_schedule().velocity(&original, &noise, timesteps);
 //! let v_loss = (denoised.model_output() - velocity).square();
@@ -22,7 +22,7 @@
 //! # }
 //! ```
 
-use std::path::Path as FilePath;
+use std::{collections::BTreeMap, path::Path as FilePath};
 
 use tch::{
     Device, Kind, Tensor,
@@ -30,14 +30,15 @@ use tch::{
 };
 
 use super::{
-    controlnet::ControlNetModel,
+    control::{ControlCondition, ControlNetSchedule},
+    controlnet::{ControlNetModel, ControlNetResiduals},
     keyframes::KeyframeMemory,
-    model_configs::ModelConfigs,
+    model_configs::{ControlNetPart, ModelConfigs},
     preconditioning::Preconditioned,
-    schedulers::Scheduler,
+    schedulers::{Progress, Scheduler},
     text_encoder::ClipTextModel,
     tokenizer::{Chunk, Tokenizer},
-    unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel},
+    unet::{ChannelCondition, FlowVidConfig, UNet2DConditionModel, UNetConfig},
     vae::Vae,
 };
 use crate::{
@@ -45,16 +46,13 @@ use crate::{
     weights::{self, ModelFolder, WeightsError, weights_file},
 };
 
-/// The components that hold weights, by their folders' names.
-const COMPONENTS: [&str; 4] = ["unet", "controlnet", "vae", "text_encoder"];
-
-/// Text encoder, UNet, ControlNet, autoencoder, tokenizer and scheduler of one model.
+/// Text encoder, UNet, ControlNets, autoencoder, tokenizer and scheduler of one model.
 #[derive(Debug)]
 pub struct DiffusionModel {
     text_encoder: ClipTextModel,
     tokenizer: Tokenizer,
     unet: UNet2DConditionModel,
-    controlnet: Option<ControlNetModel>,
+    controlnets: Vec<(ControlNetSchedule, ControlNetModel)>,
     vae: Vae,
     scheduler: Scheduler,
     flowvid: FlowVidConfig,
@@ -70,33 +68,56 @@ pub struct PictureConditions {
     pub confidence: Tensor,
     /// The first edited frame, `[n, 3, H, W]` or, the same for all, `[1, 3, H, W]`, 0..1.
     pub first: Tensor,
-    /// The spatial condition, `[n, 3, H, W]`, 0..1.
-    pub condition: Tensor,
+    /// What each ControlNet is shown, `[n, 3, H, W]`, 0..1 (-1: to be drawn). A network of an image model that
+    /// nothing is given for does not run; a video model's, which was trained with the UNet, is shown black.
+    pub control: Vec<(ControlCondition, Tensor)>,
+}
+
+impl PictureConditions {
+    /// Keyframes `start..start + length`.
+    pub fn narrow(&self, start: i64, length: i64) -> Self {
+        let part = |tensor: &Tensor| tensor.narrow(0, start, length);
+        let same_for_all = self.first.size()[0] == 1;
+        Self {
+            composite: part(&self.composite),
+            confidence: part(&self.confidence),
+            first: if same_for_all { self.first.shallow_clone() } else { part(&self.first) },
+            control: self.control.iter().map(|(condition, picture)| (*condition, part(picture))).collect(),
+        }
+    }
+
+    /// How many keyframes.
+    pub fn keyframes(&self) -> i64 {
+        self.composite.size()[0]
+    }
 }
 
 /// [`PictureConditions`] as the networks take them: all that does not change from step to step.
 #[derive(Debug)]
 pub struct LatentConditions {
-    /// `[n, latent_channels, h, w]`
-    composite: Tensor,
-    /// `[n, 1, h, w]`
-    confidence: Tensor,
+    /// `[n, latent_channels, h, w]`, f32
+    pub(super) composite: Tensor,
+    /// `[n, 1, h, w]`, f32, 0..1
+    pub(super) confidence: Tensor,
     /// Concatenated after the sample: `[n, c, h, w]`, `None` for an image model.
     channels: Option<Tensor>,
-    /// ControlNet's embedded condition: `[n, block_out_channels[0], h, w]`.
-    embedding: Option<Tensor>,
+    /// Each ControlNet's embedded condition, `[n, block_out_channels[0], h, w]`; `None` where it does not run.
+    embeddings: Vec<Option<Tensor>>,
 }
 
-impl LatentConditions {
-    /// Keyframes `start..start + length`.
-    pub fn narrow(&self, start: i64, length: i64) -> Self {
-        let part = |tensor: &Tensor| tensor.narrow(0, start, length);
-        Self {
-            composite: part(&self.composite),
-            confidence: part(&self.confidence),
-            channels: self.channels.as_ref().map(part),
-            embedding: self.embedding.as_ref().map(part),
-        }
+/// Where in a run a denoising step is.
+#[derive(Debug, Clone, Copy)]
+pub struct StepTime<'a> {
+    /// What the networks are told, `[n]`; i64 where the model has a prior.
+    pub timesteps: &'a Tensor,
+    /// Decides how much each ControlNet counts.
+    pub progress: Progress,
+}
+
+impl<'a> StepTime<'a> {
+    /// A step that is no part of a run: of training.
+    pub fn alone(timesteps: &'a Tensor) -> Self {
+        Self { timesteps, progress: Progress::START }
     }
 }
 
@@ -124,8 +145,8 @@ impl Denoised {
 }
 
 impl DiffusionModel {
-    /// New, untrained networks of the folder's configs on `vs`, under `unet`, `controlnet`, `vae` and
-    /// `text_encoder`. Untrained, they answer zero: with a prior, the composite comes back.
+    /// New, untrained networks of the folder's configs on `vs`, under their folders' names: `unet`, `controlnet`,
+    /// `controlnet_1`, `vae`, `text_encoder`. Untrained, they answer zero: with a prior, the composite comes back.
     ///
     /// # Errors
     /// [`WeightsError`] where the folder's configs are unreadable or do not fit together.
@@ -134,10 +155,11 @@ impl DiffusionModel {
         Ok(Self {
             text_encoder: ClipTextModel::new(&(vs / "text_encoder"), &configs.text_encoder),
             unet: UNet2DConditionModel::new(&(vs / "unet"), &configs.unet),
-            controlnet: configs
-                .controlnet
-                .as_ref()
-                .map(|config| ControlNetModel::new(&(vs / "controlnet"), config)),
+            controlnets: configs
+                .controlnets
+                .iter()
+                .map(|part| (part.schedule, ControlNetModel::new(&(vs / &part.name), &part.config)))
+                .collect(),
             vae: Vae::new(&(vs / "vae"), &configs.vae),
             tokenizer: configs.tokenizer,
             scheduler: Scheduler::new(&configs.scheduler),
@@ -152,15 +174,16 @@ impl DiffusionModel {
     /// See [`WeightsError`].
     pub fn load(folder: &ModelFolder, placement: Placement) -> Result<Self, WeightsError> {
         let configs = ModelConfigs::read(folder)?;
-        let component = |name| folder.component(name);
-        let controlnet = configs.controlnet.as_ref().map(|_| {
-            let component = component("controlnet")?;
-            weights::load(&component, placement, ControlNetModel::new)
-        });
+        let component = |name: &str| folder.component(name);
+        let controlnet = |part: &ControlNetPart| {
+            Ok((part.schedule, weights::load(&component(&part.name)?, placement, ControlNetModel::new)?))
+        };
         Ok(Self {
             text_encoder: weights::load(&component("text_encoder")?, placement, ClipTextModel::new)?,
-            unet: weights::load(&component("unet")?, placement, UNet2DConditionModel::new)?,
-            controlnet: controlnet.transpose()?,
+            unet: weights::load(&component("unet")?, placement, |vs, _: &UNetConfig| {
+                UNet2DConditionModel::new(vs, &configs.unet)
+            })?,
+            controlnets: configs.controlnets.iter().map(controlnet).collect::<Result<_, WeightsError>>()?,
             vae: weights::load(&component("vae")?, placement, Vae::new)?,
             tokenizer: configs.tokenizer,
             scheduler: Scheduler::new(&configs.scheduler),
@@ -175,16 +198,13 @@ impl DiffusionModel {
     /// # Errors
     /// [`WeightsError::Unwritable`] names the file that could not be written.
     pub fn save(store: &VarStore, folder: &FilePath, kind: Kind) -> Result<(), WeightsError> {
-        let variables = store.variables();
-        for component in COMPONENTS {
-            let prefix = format!("{component}.");
-            let own = |(key, tensor): (&String, &Tensor)| {
-                key.strip_prefix(&prefix).map(|key| (key.to_owned(), tensor.shallow_clone()))
-            };
-            let tensors: Vec<_> = variables.iter().filter_map(own).collect();
-            if !tensors.is_empty() {
-                weights::save(&tensors, &weights_file(&folder.join(component)), kind)?;
-            }
+        let mut components: BTreeMap<String, Vec<(String, Tensor)>> = BTreeMap::new();
+        for (key, tensor) in store.variables() {
+            let (component, key) = key.split_once('.').expect("a variable lies in its component's folder");
+            components.entry(component.into()).or_default().push((key.into(), tensor));
+        }
+        for (component, tensors) in components {
+            weights::save(&tensors, &weights_file(&folder.join(component)), kind)?;
         }
         Ok(())
     }
@@ -276,32 +296,52 @@ impl DiffusionModel {
                 ChannelCondition::Confidence => confidence.shallow_clone(),
             })
             .collect();
-        let embedding = self
-            .controlnet
-            .as_ref()
-            .map(|controlnet| controlnet.embed_condition(&self.network_input(&pictures.condition)));
         LatentConditions {
             channels: (!channels.is_empty()).then(|| Tensor::cat(&channels, 1)),
             composite,
             confidence,
-            embedding,
+            embeddings: self.embed_control(pictures),
         }
+    }
+
+    /// One a ControlNet.
+    fn embed_control(&self, pictures: &PictureConditions) -> Vec<Option<Tensor>> {
+        let shown = |condition: ControlCondition| {
+            let given = pictures.control.iter().find(|(given, _)| *given == condition);
+            let black = || (!self.is_image_model()).then(|| pictures.composite.zeros_like());
+            given.map(|(_, picture)| picture.shallow_clone()).or_else(black)
+        };
+        let embed = |(schedule, controlnet): &(ControlNetSchedule, ControlNetModel)| {
+            shown(schedule.condition).map(|picture| controlnet.embed_condition(&self.network_input(&picture)))
+        };
+        self.controlnets.iter().map(embed).collect()
+    }
+
+    /// Whether the networks were trained on single pictures only.
+    pub fn is_image_model(&self) -> bool {
+        self.flowvid.is_image_model()
+    }
+
+    /// What the ControlNets were trained on, in their order.
+    pub fn control_conditions(&self) -> impl Iterator<Item = ControlCondition> {
+        self.controlnets.iter().map(|(schedule, _)| schedule.condition)
     }
 
     /// One call of the networks.
     ///
     /// - `sample`: noisy latents, `[n, latent_channels, h, w]`, f32
-    /// - `timesteps`: `[n]`; i64 where the model has a prior
+    /// - `time`: where in the run
     /// - `encoder_hidden_states`: `[n, tokens, cross_attention_dim]`, from [`encode_prompts`](Self::encode_prompts)
     pub fn denoise(
         &self,
         sample: &Tensor,
-        timesteps: &Tensor,
+        time: StepTime,
         encoder_hidden_states: &Tensor,
         conditions: &LatentConditions,
         memory: &mut KeyframeMemory,
     ) -> Denoised {
-        let LatentConditions { composite, confidence, channels, embedding } = conditions;
+        let StepTime { timesteps, progress } = time;
+        let LatentConditions { composite, confidence, channels, embeddings } = conditions;
         let preconditioned = self.flowvid.prior.map(|prior| {
             prior.at(sample, composite, confidence, &self.scheduler.noise_schedule().noise_level(timesteps))
         });
@@ -311,9 +351,15 @@ impl DiffusionModel {
             None => own,
         };
         let input = self.network_input(&input);
-        let residuals = self.controlnet.as_ref().zip(embedding.as_ref()).map(|(controlnet, embedding)| {
-            controlnet.forward(&input, timesteps, encoder_hidden_states, embedding, 1.0)
-        });
+        let counting =
+            self.controlnets.iter().zip(embeddings).filter_map(|((schedule, controlnet), embedding)| {
+                Some((controlnet, embedding.as_ref()?, schedule.scale_at(progress)?))
+            });
+        let residuals = counting
+            .map(|(controlnet, embedding, scale)| {
+                controlnet.forward(&input, timesteps, encoder_hidden_states, embedding, scale)
+            })
+            .reduce(ControlNetResiduals::plus);
         let output = self.unet.forward(&input, timesteps, encoder_hidden_states, residuals.as_ref(), memory);
         Denoised { output: output.to_kind(Kind::Float), preconditioned }
     }

@@ -51,12 +51,33 @@ pub struct FlowVidConfig {
     /// Whose keys and values the self-attention reads.
     #[serde(default)]
     pub attention: KeyframeAttention,
+    /// The same in the down blocks and the mid block, where it differs.
+    #[serde(default)]
+    pub encoder_attention: Option<KeyframeAttention>,
     /// What is concatenated to the sample's channels, in this order. Source: FlowVid section 4.2.
     #[serde(default)]
     pub conditions: Vec<ChannelCondition>,
     /// The network predicts what the composite does not tell; absent: it predicts all.
     #[serde(default)]
     pub prior: Option<Preconditioning>,
+}
+
+impl FlowVidConfig {
+    /// How a model of single pictures is made to draw a video's: its decoder sees the first keyframe and the one
+    /// before as well. It was never taught to do without the keyframe's own. Source: Rerender-A-Video's decoder-only
+    /// attention, with StreamV2V's extended keys.
+    pub fn of_image_model() -> Self {
+        Self {
+            attention: KeyframeAttention::SelfFirstPrevious,
+            encoder_attention: Some(KeyframeAttention::Own),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the network was never taught about video.
+    pub fn is_image_model(&self) -> bool {
+        self.conditions.is_empty()
+    }
 }
 
 /// A condition that enters as channels.
@@ -88,7 +109,11 @@ impl UNet2DConditionModel {
         let blocks = &config.blocks;
         let channels = blocks.block_out_channels[0];
         Self {
-            encoder: Encoder::new(vs, blocks, config.flowvid.attention),
+            encoder: Encoder::new(
+                vs,
+                blocks,
+                config.flowvid.encoder_attention.unwrap_or(config.flowvid.attention),
+            ),
             up_blocks: up_blocks(&(vs / "up_blocks"), config),
             conv_norm_out: group_norm(
                 vs / "conv_norm_out",

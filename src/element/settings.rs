@@ -221,7 +221,7 @@ macro_rules! setting {
 }
 
 /// The table.
-pub static PROPERTIES: [Property; 32] = [
+pub static PROPERTIES: [Property; 33] = [
     setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
         .model =
         text(v)),
@@ -296,6 +296,14 @@ pub static PROPERTIES: [Property; 32] = [
         Values::Real { min: 0.0, max: 1.0 },
         |s| s.parameters.strength,
         |s, v| s.parameters.strength = get(v)
+    ),
+    setting!(
+        NextBatch,
+        "flow-trust",
+        "How far a keyframe is held to what the warped edit shows of it while it is diffused: 0 steers only, 1 keeps it as it is, -1 takes the model's own value",
+        Values::Real { min: -1.0, max: 1.0 },
+        |s| s.parameters.flow_trust,
+        |s, v| s.parameters.flow_trust = get(v)
     ),
     setting!(
         NextBatch,

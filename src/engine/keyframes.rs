@@ -5,17 +5,20 @@ use std::rc::Rc;
 use tch::Tensor;
 
 use super::{
-    ColorCalibration, Condition, EditParameters, EngineError, Propagation,
+    ColorCalibration, EditParameters, EngineError, Propagation,
     batch::Run,
     calibrate::match_color,
     composite::Composite,
     pictures::Source,
-    propagate::KeyframeConditions,
+    propagate::{KeyframeConditions, Propagator},
     shot::{Edited, Shot, Sight},
     tracking::{SourceFrame, Tracker},
     work::Work,
 };
-use crate::conditions::canny::{Hysteresis, canny};
+use crate::{
+    conditions::inpaint::inpaint_condition,
+    diffusion::{ControlCondition, PictureConditions},
+};
 
 /// A keyframe on its way from composite to finished edit.
 #[derive(Debug)]
@@ -31,11 +34,10 @@ pub struct Keyframe {
 }
 
 impl Keyframe {
-    /// The run's first keyframe, which is finished: the anchor's edit or the seed frame.
-    fn first(shot: &Shot, seeded: bool) -> Self {
-        let edited = shot.seed.shallow_clone();
+    /// One that is finished: the anchor's edit or the seed frame.
+    fn finished(edited: &Edited, position: i64) -> Self {
         let confidence = edited.source.narrow(1, 0, 1).ones_like();
-        Self { position: if seeded { -1 } else { 0 }, edited, confidence, sharpness: None }
+        Self { position, edited: edited.shallow_clone(), confidence, sharpness: None }
     }
 }
 
@@ -52,7 +54,7 @@ pub fn compose(
 ) -> Result<(Vec<Keyframe>, Sight), EngineError> {
     let model = work.model;
     let mut tracker = Tracker::new(shot, run.seeded);
-    let mut keyframes = vec![Keyframe::first(shot, run.seeded)];
+    let mut keyframes = vec![Keyframe::finished(&shot.seed, if run.seeded { -1 } else { 0 })];
     for index in &run.keyframes[usize::from(!run.seeded)..] {
         let position = index - run.frames.start;
         let Source { image: source, stream_time, .. } = &sources[position];
@@ -79,17 +81,20 @@ pub fn compose(
 ///
 /// # Errors
 /// [`EngineError::Settings`] where the model has no network for it, [`EngineError::Cancelled`].
-pub fn diffuse(work: &mut Work, keyframes: &mut [Keyframe]) -> Result<(), EngineError> {
+pub fn diffuse(work: &mut Work, shot: &mut Shot, keyframes: &mut [Keyframe]) -> Result<(), EngineError> {
     let (model, parameters, cancel) = (work.model, work.parameters, work.cancel);
     if parameters.propagation == Propagation::Warp || keyframes.len() < 2 {
         return Ok(());
     }
     let propagator = model.propagator.as_ref().ok_or_else(|| EngineError::Settings(NO_DIFFUSION.into()))?;
-    let spatial = work.run("condition", || spatial_condition(parameters.condition, keyframes))??;
-    let conditions = conditions_of(keyframes, spatial);
+    let conditions = conditions_of(work, propagator, shot, keyframes)?;
     let diffused = work.run("diffuse", || propagator.diffuse(&conditions, parameters, cancel))??;
-    for (index, keyframe) in keyframes.iter_mut().enumerate().skip(1) {
-        let picture = diffused.narrow(0, index as i64, 1);
+    if diffused.anchor.is_some() {
+        shot.anchor_memory = diffused.anchor;
+    }
+    let sampled = diffused.pictures.size()[0] - (keyframes.len() as i64 - 1);
+    for (index, keyframe) in (sampled..).zip(keyframes.iter_mut().skip(1)) {
+        let picture = diffused.pictures.narrow(0, index, 1);
         keyframe.edited.edit = calibrated(parameters, picture, keyframe);
     }
     Ok(())
@@ -105,28 +110,40 @@ fn calibrated(parameters: &EditParameters, picture: Tensor, keyframe: &Keyframe)
     }
 }
 
-/// `[keyframes, 3, h, w]`, 0..1.
-fn spatial_condition(condition: Condition, keyframes: &[Keyframe]) -> Result<Tensor, EngineError> {
-    let sources = stack(keyframes, |keyframe| keyframe.edited.source.shallow_clone());
-    match condition {
-        Condition::Auto | Condition::Canny => Ok(canny(&sources, Hysteresis::default())),
-        Condition::None => Ok(sources.zeros_like()),
-        Condition::Depth => Err(EngineError::Settings(NO_DEPTH.into())),
-    }
+/// What steers the networks. An image model's keyframes see the anchor as well: as an earlier batch remembers it or,
+/// where none does, as one more keyframe that leads.
+fn conditions_of(
+    work: &mut Work,
+    propagator: &Propagator,
+    shot: &Shot,
+    keyframes: &[Keyframe],
+) -> Result<KeyframeConditions, EngineError> {
+    let anchor_leads = shot.anchor_is_seed() || !propagator.is_image_model();
+    let known = shot.anchor_memory.clone().filter(|known| propagator.fits(known, work.parameters));
+    let anchor = if anchor_leads { None } else { known };
+    let primed = (!anchor_leads && anchor.is_none()).then(|| Keyframe::finished(&shot.anchor, 0));
+    let leading: Vec<&Keyframe> = primed.iter().chain(keyframes).collect();
+    let composite = stack(&leading, |keyframe| &keyframe.edited.edit);
+    let confidence = stack(&leading, |keyframe| &keyframe.confidence);
+    let control = work.control(propagator, &stack(&leading, |keyframe| &keyframe.edited.source))?;
+    let inpaint = (ControlCondition::Inpaint, inpaint_condition(&composite, &confidence));
+    let times = leading.iter().map(|keyframe| keyframe.edited.stream_time);
+    Ok(KeyframeConditions {
+        pictures: PictureConditions {
+            composite,
+            confidence,
+            first: keyframes[0].edited.edit.shallow_clone(),
+            control: control.into_iter().chain([inpaint]).collect(),
+        },
+        finished: 1 + i64::from(primed.is_some()),
+        anchor,
+        stream_times: match propagator.is_image_model() {
+            true => vec![shot.began; leading.len()],
+            false => times.collect(),
+        },
+    })
 }
 
-const NO_DEPTH: &str = "this model folder has no depth network: set condition=canny or condition=auto";
-
-fn stack(keyframes: &[Keyframe], part: impl Fn(&Keyframe) -> Tensor) -> Tensor {
-    Tensor::cat(&keyframes.iter().map(part).collect::<Vec<_>>(), 0)
-}
-
-fn conditions_of(keyframes: &[Keyframe], spatial: Tensor) -> KeyframeConditions {
-    KeyframeConditions {
-        composite: stack(keyframes, |keyframe| keyframe.edited.edit.shallow_clone()),
-        confidence: stack(keyframes, |keyframe| keyframe.confidence.shallow_clone()),
-        condition: spatial,
-        first: keyframes[0].edited.edit.shallow_clone(),
-        stream_times: keyframes.iter().map(|keyframe| keyframe.edited.stream_time).collect(),
-    }
+fn stack(keyframes: &[&Keyframe], part: impl Fn(&Keyframe) -> &Tensor) -> Tensor {
+    Tensor::cat(&keyframes.iter().map(|keyframe| part(keyframe)).collect::<Vec<_>>(), 0)
 }

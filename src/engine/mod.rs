@@ -15,6 +15,8 @@ mod calibrate;
 #[cfg(feature = "torch")]
 mod composite;
 #[cfg(feature = "torch")]
+mod control;
+#[cfg(feature = "torch")]
 mod fault;
 #[cfg(feature = "torch")]
 mod keyframes;
@@ -55,7 +57,7 @@ pub use parameters::{
     ColorCalibration, Condition, CutDetection, EditParameters, Interpolation, ModelRequest, Propagation,
 };
 #[cfg(feature = "torch")]
-pub use propagate::{KeyframeConditions, Propagator};
+pub use propagate::{Diffused, KeyframeConditions, Propagator};
 
 /// A picture on the host: interleaved RGB, full range, rows without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use super::{CancelToken, EngineError, propagate::Propagator};
 use crate::{
     conditions::{flow::FlowEstimator, gmflow::GmFlow},
-    diffusion::UNetConfig,
     editors::looks::Looks,
     interpolation::Rife,
     torch::{Placement, PlacementError},
@@ -37,7 +36,6 @@ impl Model {
     ) -> Result<Self, EngineError> {
         // Flow and interpolation stay in full precision: their matching overflows in half.
         let full = Placement { kind: tch::Kind::Float, ..placement };
-        refuse_image_model(folder)?;
         folder.check()?;
         let gmflow = load(&folder.component("flow")?, full, GmFlow::new)?;
         abandoned.check()?;
@@ -48,20 +46,6 @@ impl Model {
         Ok(Self { placement, flow: FlowEstimator::new(gmflow), looks, rife, propagator })
     }
 }
-
-/// A UNet that is not shown the warped edit would draw another picture for each keyframe.
-fn refuse_image_model(folder: &ModelFolder) -> Result<(), EngineError> {
-    if !folder.has("unet") {
-        return Ok(());
-    }
-    if folder.component("unet")?.network_config::<UNetConfig>()?.flowvid.conditions.is_empty() {
-        return Err(EngineError::Unavailable(format!("{} {IMAGE_MODEL}", folder.path().display())));
-    }
-    Ok(())
-}
-
-const IMAGE_MODEL: &str = "is a model of single pictures, not trained to carry an edit through a video: this version \
-    cannot use it; model=nano is embedded";
 
 impl From<WeightsError> for EngineError {
     fn from(error: WeightsError) -> Self {

@@ -101,6 +101,8 @@ pub struct EditParameters {
     pub guidance_scale: f64,
     /// How far the edit goes from the source: 0 is the source, 1 the full edit.
     pub strength: f64,
+    /// How far a diffused keyframe is held to what the warped edits show of it, 0..=1; -1: the model's own value.
+    pub flow_trust: f64,
     /// Random seed.
     pub seed: u64,
     /// Spatial condition.
@@ -130,6 +132,7 @@ impl Default for EditParameters {
             num_inference_steps: 0,
             guidance_scale: 0.0,
             strength: 1.0,
+            flow_trust: -1.0,
             seed: 0,
             condition: Condition::Auto,
             processing_size: 448,

@@ -1,29 +1,40 @@
 //! Keyframes by diffusion: composite, masks and spatial condition in, pictures out (FlowVid 4.2, 4.3).
 
 use serde::Deserialize;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::{CancelToken, EditParameters, EngineError, fault::halved_once};
 use crate::{
-    diffusion::{DiffusionModel, KeyframeMemory, LatentConditions, PictureConditions, Sampler, noise},
+    diffusion::{
+        AnchorMemory, ControlCondition, DiffusionModel, PictureConditions, Sampling, SamplingInput,
+        SamplingOptions,
+    },
+    editors::diffusion::edit,
     torch::Placement,
     weights::{ModelFolder, WeightsError},
 };
 
-/// A batch's keyframes in time order, `H` and `W` multiples of 16. The first one is finished already: its
-/// composite is its edit. The others see it, and it comes back unchanged.
+/// A batch's keyframes in time order, `H` and `W` multiples of 16. Those that lead are finished already: their
+/// composite is their edit. The others see them, and they come back unchanged.
 #[derive(Debug)]
 pub struct KeyframeConditions {
-    /// Warped edits, holes filled by the proposal: `[keyframes, 3, H, W]`, 0..1.
-    pub composite: Tensor,
-    /// `[keyframes, 1, H, W]`, 0..1: 1 = a warped edit is seen there, 0 = it is the proposal.
-    pub confidence: Tensor,
-    /// The spatial condition, `[keyframes, 3, H, W]`, 0..1.
-    pub condition: Tensor,
-    /// The first edited frame, `[1, 3, H, W]`, 0..1.
-    pub first: Tensor,
-    /// Nanoseconds, one a keyframe.
+    /// Warped edits, holes filled by the proposal, with what steers the networks beside them.
+    pub pictures: PictureConditions,
+    /// How many are finished, at least one: the first keyframe, after the anchor where that is to be shown too.
+    pub finished: i64,
+    /// What an earlier batch's keyframes saw of the anchor, where it does not lead this one.
+    pub anchor: Option<AnchorMemory>,
+    /// Nanoseconds, one a keyframe: which noise it gets.
     pub stream_times: Vec<u64>,
+}
+
+/// Keyframes, finished.
+#[derive(Debug)]
+pub struct Diffused {
+    /// `[keyframes, 3, H, W]`, 0..1
+    pub pictures: Tensor,
+    /// What they saw of the first one, for batches to come; see [`Sampling::into_anchor_memory`].
+    pub anchor: Option<AnchorMemory>,
 }
 
 /// `model_index.json`, `flowvid`: what the model does when the user asks for nothing else.
@@ -32,6 +43,9 @@ pub struct KeyframeConditions {
 struct Defaults {
     num_inference_steps: usize,
     guidance_scale: f64,
+    /// Of an image model's keyframes: how much of the run is taken.
+    strength: f64,
+    flow_trust: Option<f64>,
     /// On a CPU, so many pixels (width times height, summed over keyframes) go through the networks in one
     /// call, at least one keyframe: a call cannot be cancelled.
     pixels_per_call: i64,
@@ -40,9 +54,18 @@ struct Defaults {
 impl Default for Defaults {
     /// FlowVid section 5.1.
     fn default() -> Self {
-        Self { num_inference_steps: 20, guidance_scale: 7.5, pixels_per_call: 0 }
+        Self {
+            num_inference_steps: 20,
+            guidance_scale: 7.5,
+            strength: 1.0,
+            flow_trust: None,
+            pixels_per_call: 0,
+        }
     }
 }
+
+/// A model of single pictures was not taught to keep what a warped edit shows.
+const IMAGE_MODELS_FLOW_TRUST: f64 = 0.5;
 
 /// The diffusion model of a folder, ready to sample.
 #[derive(Debug)]
@@ -51,17 +74,8 @@ pub struct Propagator {
     defaults: Defaults,
 }
 
-/// A text and the memory of the keyframes that were denoised by it in the step under way.
-#[derive(Debug)]
-struct Guide {
-    /// `[1, tokens, cross_attention_dim]`
-    text: Tensor,
-    weight: f64,
-    memory: KeyframeMemory,
-}
-
 impl Propagator {
-    /// Loads text encoder, UNet, ControlNet and autoencoder of `folder`.
+    /// Loads text encoder, UNet, ControlNets and autoencoder of `folder`.
     ///
     /// # Errors
     /// See [`WeightsError`].
@@ -81,20 +95,65 @@ impl Propagator {
         self.model.tokenizer().understands(prompt)
     }
 
-    /// Samples all keyframes but the first, which is finished: `[keyframes, 3, H, W]`, 0..1.
+    /// Whether the model draws the first frame of a shot too, and all of a shot from one noise.
+    pub fn is_image_model(&self) -> bool {
+        self.model.is_image_model()
+    }
+
+    /// What the ControlNets are shown.
+    pub fn control_conditions(&self) -> Vec<ControlCondition> {
+        self.model.control_conditions().collect()
+    }
+
+    /// Whether `anchor` is what a batch with `parameters` would show of it.
+    pub fn fits(&self, anchor: &AnchorMemory, parameters: &EditParameters) -> bool {
+        anchor.fits(&self.options(parameters))
+    }
+
+    /// Samples all keyframes but those that are finished.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`], at most one call of the networks after the token was raised;
-    /// [`EngineError::OutOfMemory`] where half of the usual micro-batch is too much as well.
+    /// [`EngineError::OutOfMemory`] where half of the usual micro-batch is too much as well;
+    /// [`EngineError::Settings`] for more steps than the model's scheduler has.
     pub fn diffuse(
         &self,
         conditions: &KeyframeConditions,
         parameters: &EditParameters,
         cancel: &CancelToken,
-    ) -> Result<Tensor, EngineError> {
+    ) -> Result<Diffused, EngineError> {
+        let options = self.checked_options(parameters)?;
         let device = self.model.placement().device_name();
-        halved_once(&device, self.keyframes_per_call(&conditions.composite), |most| {
-            self.sample(conditions, parameters, most, cancel)
+        halved_once(&device, self.keyframes_per_call(&conditions.pictures.composite), |most| {
+            self.sample(conditions, &options, most, cancel)
+        })
+    }
+
+    /// The edit of a shot's first frame by the model itself, at the settings' strength.
+    ///
+    /// - `source`: `[1, 3, H, W]`, 0..1
+    /// - `control`: what the ControlNets are shown of it
+    /// - returns `[1, 3, H, W]`, 0..1
+    ///
+    /// # Errors
+    /// As [`diffuse`](Self::diffuse).
+    pub fn edit(
+        &self,
+        source: &Tensor,
+        control: Vec<(ControlCondition, Tensor)>,
+        stream_time: u64,
+        parameters: &EditParameters,
+        cancel: &CancelToken,
+    ) -> Result<Tensor, EngineError> {
+        let options = SamplingOptions { strength: parameters.strength, ..self.checked_options(parameters)? };
+        if options.strength == 0.0 {
+            return Ok(source.shallow_clone());
+        }
+        let device = self.model.placement().device_name();
+        let _no_grad = tch::no_grad_guard();
+        halved_once(&device, 1, |_| {
+            let control = control.iter().map(|(condition, picture)| (*condition, picture.shallow_clone()));
+            edit(&self.model, source, control.collect(), stream_time, &options, || cancel.check())
         })
     }
 
@@ -102,56 +161,54 @@ impl Propagator {
     fn sample(
         &self,
         conditions: &KeyframeConditions,
-        parameters: &EditParameters,
+        options: &SamplingOptions,
         most: i64,
         cancel: &CancelToken,
-    ) -> Result<Tensor, EngineError> {
+    ) -> Result<Diffused, EngineError> {
         let _no_grad = tch::no_grad_guard();
-        // 1. what is known of each keyframe, as latents
-        let calls = calls(conditions.composite.size()[0], most);
-        let latents = self.encode(conditions, &calls, cancel)?;
-        let finished = self.model.encode_pictures(&conditions.composite.narrow(0, 0, 1)); // [1, c, h, w]
-        // 2. random noise, a function of (seed, stream time)
-        let [channels, height, width] = [1, 2, 3].map(|dim| finished.size()[dim]);
-        let shape = [channels, height, width];
-        let drawn = |draw| {
-            noise(parameters.seed, draw, &conditions.stream_times, shape, self.model.placement().device)
+        let input = SamplingInput {
+            pictures: &conditions.pictures,
+            stream_times: &conditions.stream_times,
+            finished: conditions.finished,
+            anchor: conditions.anchor.as_ref(),
+            keyframes_per_call: most,
         };
-        let noise = drawn(0);
-        // 3. denoise, the finished keyframe kept at the step's own noise
-        let mut sampler = self.sampler(parameters)?;
-        let mut sample = sampler.start(&noise); // [keyframes, c, h, w]
-        for step in 1.. {
-            let Some(timestep) = sampler.timestep() else { break };
-            let seen = sampler.add_noise(&finished, &noise.narrow(0, 0, 1));
-            let others = sample.narrow(0, 1, sample.size()[0] - 1);
-            sample = Tensor::cat(&[seen, others], 0);
-            let mut guides = self.guides(parameters);
-            let mut outputs = Vec::new();
-            for (&(start, length), latents) in calls.iter().zip(&latents) {
-                let part = sample.narrow(0, start, length);
-                outputs.push(self.model_output(&part, timestep, latents, &mut guides, cancel)?);
-            }
-            sample = sampler.step(&Tensor::cat(&outputs, 0), &sample, || drawn(step));
+        let mut sampling = Sampling::begin(&self.model, &input, options, || cancel.check())?;
+        while sampling.step(|| cancel.check())? {}
+        let pictures = self.decode(conditions, sampling.latents(), most, cancel)?;
+        Ok(Diffused { pictures, anchor: sampling.into_anchor_memory() })
+    }
+
+    fn options(&self, parameters: &EditParameters) -> SamplingOptions {
+        let or = |value: f64, unset: f64, default: f64| if value == unset { default } else { value };
+        let trust = if self.is_image_model() { IMAGE_MODELS_FLOW_TRUST } else { 0.0 };
+        SamplingOptions {
+            prompt: parameters.prompt.clone(),
+            negative_prompt: parameters.negative_prompt.clone(),
+            num_inference_steps: match parameters.num_inference_steps {
+                0 => self.defaults.num_inference_steps,
+                steps => steps,
+            },
+            guidance_scale: or(parameters.guidance_scale, 0.0, self.defaults.guidance_scale),
+            strength: self.defaults.strength,
+            flow_trust: match parameters.flow_trust {
+                unset if unset < 0.0 => self.defaults.flow_trust.unwrap_or(trust),
+                trust => trust,
+            },
+            seed: parameters.seed,
         }
-        // 4. decode
-        self.decode(conditions, &sample, &calls, cancel)
     }
 
     /// # Errors
     /// [`EngineError::Settings`] for more steps than the model's scheduler has.
-    fn sampler(&self, parameters: &EditParameters) -> Result<Sampler<'_>, EngineError> {
-        let steps = match parameters.num_inference_steps {
-            0 => self.defaults.num_inference_steps,
-            steps => steps,
-        };
-        let (scheduler, most) = (self.model.scheduler(), self.model.scheduler().most_steps());
-        if steps > most {
+    fn checked_options(&self, parameters: &EditParameters) -> Result<SamplingOptions, EngineError> {
+        let (options, most) = (self.options(parameters), self.model.scheduler().most_steps());
+        if options.num_inference_steps > most {
             return Err(EngineError::Settings(format!(
                 "this model is sampled in {most} steps at most: lower steps"
             )));
         }
-        Ok(scheduler.sampler(steps))
+        Ok(options)
     }
 
     /// How many keyframes go through the networks at once, unless memory is short.
@@ -163,89 +220,23 @@ impl Propagator {
         }
     }
 
-    fn encode(
-        &self,
-        conditions: &KeyframeConditions,
-        calls: &[(i64, i64)],
-        cancel: &CancelToken,
-    ) -> Result<Vec<LatentConditions>, EngineError> {
-        let encode = |&(start, length): &(i64, i64)| {
-            cancel.check()?;
-            Ok(self.model.encode_conditions(&PictureConditions {
-                composite: conditions.composite.narrow(0, start, length),
-                confidence: conditions.confidence.narrow(0, start, length),
-                condition: conditions.condition.narrow(0, start, length),
-                first: conditions.first.shallow_clone(),
-            }))
-        };
-        calls.iter().map(encode).collect()
-    }
-
-    /// Classifier-free guidance: prompt and negative prompt, weighted; the prompt alone at scale 1.
-    fn guides(&self, parameters: &EditParameters) -> Vec<Guide> {
-        let scale = match parameters.guidance_scale {
-            0.0 => self.defaults.guidance_scale,
-            scale => scale,
-        };
-        let guide = |prompt: &str, weight| Guide {
-            text: self.model.encode_prompts(&[prompt]),
-            weight,
-            memory: KeyframeMemory::new(0),
-        };
-        let mut guides = vec![guide(&parameters.prompt, scale)];
-        if scale != 1.0 {
-            guides.push(guide(&parameters.negative_prompt, 1.0 - scale));
-        }
-        guides
-    }
-
-    fn model_output(
-        &self,
-        sample: &Tensor,
-        timestep: f64,
-        latents: &LatentConditions,
-        guides: &mut [Guide],
-        cancel: &CancelToken,
-    ) -> Result<Tensor, EngineError> {
-        let keyframes = sample.size()[0];
-        let timesteps = self.times(timestep, keyframes);
-        let mut mixed = sample.zeros_like();
-        for guide in guides {
-            cancel.check()?;
-            guide.memory.next_call(keyframes);
-            let text = guide.text.expand([keyframes, -1, -1], false);
-            let denoised = self.model.denoise(sample, &timesteps, &text, latents, &mut guide.memory);
-            mixed += denoised.model_output() * guide.weight;
-        }
-        Ok(mixed)
-    }
-
+    /// The sampled keyframes' pictures, after the finished ones' edits.
     fn decode(
         &self,
         conditions: &KeyframeConditions,
         sample: &Tensor,
-        calls: &[(i64, i64)],
+        most: i64,
         cancel: &CancelToken,
     ) -> Result<Tensor, EngineError> {
-        let mut pictures = Vec::new();
-        for &(start, length) in calls {
+        let (composite, finished) = (&conditions.pictures.composite, conditions.finished);
+        let mut pictures = vec![composite.narrow(0, 0, finished)];
+        let keyframes = composite.size()[0];
+        for start in (finished..keyframes).step_by(most as usize) {
             cancel.check()?;
             let [latents, composite] =
-                [sample, &conditions.composite].map(|all| all.narrow(0, start, length));
+                [sample, composite].map(|all| all.narrow(0, start, most.min(keyframes - start)));
             pictures.push(self.model.decode_upon(&latents, &composite).clamp(0.0, 1.0));
         }
-        let pictures = Tensor::cat(&pictures, 0);
-        let others = pictures.narrow(0, 1, pictures.size()[0] - 1);
-        Ok(Tensor::cat(&[conditions.composite.narrow(0, 0, 1), others], 0))
+        Ok(Tensor::cat(&pictures, 0))
     }
-
-    fn times(&self, timestep: f64, keyframes: i64) -> Tensor {
-        let kind = if timestep.fract() == 0.0 { Kind::Int64 } else { Kind::Float };
-        Tensor::full(keyframes, timestep, (kind, self.model.placement().device))
-    }
-}
-
-/// Start and length of the micro-batches that `keyframes` go through the networks in, `most` at once.
-fn calls(keyframes: i64, most: i64) -> Vec<(i64, i64)> {
-    (0..keyframes).step_by(most as usize).map(|start| (start, most.min(keyframes - start))).collect()
 }

@@ -14,6 +14,7 @@ use super::{
     keyframes::{compose, diffuse},
     model::Model,
     pictures::{Source, processing_size, to_picture, to_tensor},
+    propagate::Propagator,
     proposal::Proposer,
     sharpness,
     shot::{Edited, Shot},
@@ -115,7 +116,7 @@ impl Session {
         }
         let shot = self.shot.as_mut().expect("a run is seeded only where a shot is under way");
         let (mut keyframes, sees_anchor) = compose(work, shot, sources, run)?;
-        diffuse(work, &mut keyframes)?;
+        diffuse(work, shot, &mut keyframes)?;
         let finished = interpolate(work, shot, sources, &keyframes)?;
         let last = keyframes.pop().expect("a run's first keyframe is always there");
         shot.hand_over(&last.edited, sees_anchor);
@@ -141,14 +142,13 @@ impl Session {
                 work.warnings.push(EDIT_OF_ANOTHER_SHOT.into());
                 (work.run("edit", || proposer.edit(&model.looks, source))?, proposer)
             }
-            _ => {
-                let understood = model.looks.understand(&parameters.prompt, &parameters.negative_prompt);
-                work.warnings.extend(understood.warnings);
-                let (look, strength) = (understood.look, parameters.strength);
-                let frozen = model.looks.freeze(&look, source);
-                let proposer = Proposer::Look { look, strength, frozen };
-                (work.run("edit", || proposer.edit(&model.looks, source))?, proposer)
-            }
+            _ => match &model.propagator {
+                Some(propagator) if propagator.is_image_model() => {
+                    let edit = models_edit(work, propagator, first)?;
+                    (edit.shallow_clone(), Proposer::from_edit(source, &edit))
+                }
+                _ => prompts_look(work, source)?,
+            },
         };
         let edited = Edited { source: source.shallow_clone(), edit, stream_time: first.stream_time };
         Ok(Shot::begin(&edited, proposer, parameters.clone()))
@@ -158,6 +158,24 @@ impl Session {
 const EDIT_OF_ANOTHER_SHOT: &str = "a new shot begins, but edited-frame shows the first frame of the stream: \
     the edit's tone and colours are carried over, its texture and objects are not; \
     set prompt as well to have later shots edited by it";
+
+/// The first frame by the prompt's look, which then proposes what no edit shows.
+fn prompts_look(work: &mut Work, source: &Tensor) -> Result<(Tensor, Proposer), EngineError> {
+    let (model, parameters) = (work.model, work.parameters);
+    let understood = model.looks.understand(&parameters.prompt, &parameters.negative_prompt);
+    work.warnings.extend(understood.warnings);
+    let (look, strength) = (understood.look, parameters.strength);
+    let frozen = model.looks.freeze(&look, source);
+    let proposer = Proposer::Look { look, strength, frozen };
+    Ok((work.run("edit", || proposer.edit(&model.looks, source))?, proposer))
+}
+
+/// The first frame as the image model draws it.
+fn models_edit(work: &mut Work, propagator: &Propagator, first: &Source) -> Result<Tensor, EngineError> {
+    let (parameters, cancel) = (work.parameters, work.cancel);
+    let control = work.control(propagator, &first.image)?;
+    work.run("edit", || propagator.edit(&first.image, control, first.stream_time, parameters, cancel))?
+}
 
 /// The user's picture at processing size, mixed with the source by `strength`.
 fn users_edit(file: &Path, first: &Source, strength: f64) -> Result<Tensor, EngineError> {

@@ -3,10 +3,13 @@
 use tch::Tensor;
 
 use super::{EditParameters, composite::WarpedEdit, proposal::Proposer};
-use crate::conditions::{
-    flow::FlowPair,
-    occlusion::{Thresholds, confidence, visible_fraction},
-    warp::{Border, Sampling, warp},
+use crate::{
+    conditions::{
+        flow::FlowPair,
+        occlusion::{Thresholds, confidence, visible_fraction},
+        warp::{Border, Sampling, warp},
+    },
+    diffusion::AnchorMemory,
 };
 
 /// Below this share of the seed frame that the anchor still shows, the seed frame becomes the anchor.
@@ -89,6 +92,10 @@ pub struct Shot {
     pub proposer: Proposer,
     /// The settings that the anchor was edited with.
     pub parameters: EditParameters,
+    /// Stream time of the shot's first frame, in nanoseconds.
+    pub began: u64,
+    /// What the keyframes of an image model saw of the anchor.
+    pub anchor_memory: Option<AnchorMemory>,
 }
 
 impl Shot {
@@ -96,7 +103,20 @@ impl Shot {
     pub fn begin(first: &Edited, proposer: Proposer, parameters: EditParameters) -> Self {
         let first = first.copy();
         let seed_sees_anchor = Sight::of_itself(&first.source);
-        Self { seed: first.shallow_clone(), anchor: first, seed_sees_anchor, proposer, parameters }
+        Self {
+            seed: first.shallow_clone(),
+            began: first.stream_time,
+            anchor: first,
+            seed_sees_anchor,
+            proposer,
+            parameters,
+            anchor_memory: None,
+        }
+    }
+
+    /// Whether the next batch begins with the anchor itself.
+    pub fn anchor_is_seed(&self) -> bool {
+        self.anchor.stream_time == self.seed.stream_time
     }
 
     /// Whether a batch with `parameters` can go on with this shot's edit, or must edit anew.
@@ -120,6 +140,7 @@ impl Shot {
         self.seed_sees_anchor = sees_anchor;
         if self.seed_sees_anchor.visible_fraction() < ANCHOR_WORTH {
             self.anchor = self.seed.shallow_clone();
+            self.anchor_memory = None;
             self.seed_sees_anchor = Sight::of_itself(&self.seed.source);
         }
     }

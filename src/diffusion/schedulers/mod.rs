@@ -7,7 +7,7 @@ mod visits;
 
 pub use config::{BetaSchedule, PredictionType, SchedulerClass, SchedulerConfig, TimestepSpacing};
 pub use noise_schedule::{NoiseLevel, NoiseSchedule};
-pub use sampler::Sampler;
+pub use sampler::{Progress, Sampler};
 
 /// A noise schedule and the way through it.
 #[derive(Debug)]
@@ -35,9 +35,18 @@ impl Scheduler {
         }
     }
 
-    /// A run of `num_inference_steps`, 1..=[`most_steps`](Self::most_steps).
+    /// A run of `num_inference_steps`, 1..=[`most_steps`](Self::most_steps), from noise alone.
     pub fn sampler(&self, num_inference_steps: usize) -> Sampler<'_> {
-        let visits = visits::visits(&self.config, &self.schedule, num_inference_steps);
+        self.sampler_from(num_inference_steps, 1.0)
+    }
+
+    /// A run that begins with a picture's latents and so much noise as `strength` asks for, as diffusers'
+    /// image-to-image pipelines do.
+    ///
+    /// - `strength`: above 0 to 1, 1 = as [`sampler`](Self::sampler). A consistency model takes all its steps below
+    ///   that noise, the others leave out what lies above it; at least one is taken.
+    pub fn sampler_from(&self, num_inference_steps: usize, strength: f64) -> Sampler<'_> {
+        let visits = visits::visits(&self.config, &self.schedule, num_inference_steps, strength);
         Sampler::new(&self.config, &self.schedule, visits)
     }
 }

@@ -14,6 +14,25 @@ use super::{
 /// LCM's boundary conditions: the deviation of clean samples. Source: Luo et al. 2310.04378, section 4.1.
 const SIGMA_DATA: f64 = 0.5;
 
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Steps taken.
+    pub taken: usize,
+    /// Steps in all.
+    pub steps: usize,
+}
+
+impl Progress {
+    /// Before the only step.
+    pub const START: Self = Self { taken: 0, steps: 1 };
+
+    /// The share of the run that lies behind, 0..=1.
+    pub fn share(self) -> f64 {
+        self.taken as f64 / self.steps as f64
+    }
+}
+
 /// A run that is under way.
 #[derive(Debug)]
 pub struct Sampler<'a> {
@@ -43,22 +62,37 @@ impl<'a> Sampler<'a> {
         if whole_variance { noise.shallow_clone() } else { noise * self.visits[0].level.sigma }
     }
 
-    /// `original` with the noise of the step that comes.
-    ///
-    /// # Panics
-    /// At the end.
+    /// `original` with the noise of the step that comes; `original` itself at the end.
     pub fn add_noise(&self, original: &Tensor, noise: &Tensor) -> Tensor {
-        self.visits[self.taken].level.mix(original, noise)
+        match self.visits.get(self.taken) {
+            Some(visit) => visit.level.mix(original, noise),
+            None => original.shallow_clone(),
+        }
+    }
+
+    /// Steps taken and steps in all.
+    pub fn progress(&self) -> Progress {
+        Progress { taken: self.taken, steps: self.visits.len() }
+    }
+
+    /// Whether the step that comes wants noise that no step before had: LCM's, but for the last.
+    pub fn renews_noise(&self) -> bool {
+        self.config.class == SchedulerClass::Lcm && self.taken + 1 < self.visits.len()
+    }
+
+    /// Whether the model was distilled to jump to the clean sample.
+    pub fn is_consistency_model(&self) -> bool {
+        self.config.class == SchedulerClass::Lcm
     }
 
     /// The sample one step less noisy.
     ///
     /// - `model_output`, `sample`: `[n, latent_channels, h, w]`
-    /// - `noise`: gives new noise of that shape; only LCM asks for it, and not in its last step
+    /// - `noise`: of that shape; looked at where the step [`renews_noise`](Self::renews_noise)
     ///
     /// # Panics
     /// At the end.
-    pub fn step(&mut self, model_output: &Tensor, sample: &Tensor, noise: impl FnOnce() -> Tensor) -> Tensor {
+    pub fn step(&mut self, model_output: &Tensor, sample: &Tensor, noise: &Tensor) -> Tensor {
         let visit = self.visits[self.taken];
         self.taken += 1;
         let last = self.taken == self.visits.len();
@@ -67,7 +101,7 @@ impl<'a> Sampler<'a> {
             SchedulerClass::Lcm => {
                 let denoised =
                     within_bounds(&original, sample, visit.timestep * self.config.timestep_scaling);
-                if last { denoised } else { visit.next.mix(&denoised, &noise()) }
+                if last { denoised } else { visit.next.mix(&denoised, noise) }
             }
             SchedulerClass::DpmSolver => self.dpm_solver_step(&visit, original, sample),
             _ => visit.next.mix(&original, &predicted_noise),

@@ -16,15 +16,17 @@ pub struct Visit {
     pub next: Level,
 }
 
-/// The steps of a run of `steps`, from the most noise to the least.
-pub fn visits(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize) -> Vec<Visit> {
-    match config.class {
+/// The steps of a run of `steps`, from the most noise to the least; with a `strength` under 1, from so much less.
+pub fn visits(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize, strength: f64) -> Vec<Visit> {
+    let whole = match config.class {
         SchedulerClass::Ddim | SchedulerClass::Pndm => ddim(config, schedule, steps),
-        SchedulerClass::Lcm => lcm(config, schedule, steps),
+        SchedulerClass::Lcm => return lcm(config, schedule, steps, strength),
         SchedulerClass::Euler | SchedulerClass::DpmSolver => {
             by_ratio(config, schedule, &spaced(config, steps))
         }
-    }
+    };
+    let taken = ((steps as f64 * strength) as usize).clamp(1, steps);
+    whole[steps - taken..].to_vec()
 }
 
 fn ddim(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize) -> Vec<Visit> {
@@ -39,10 +41,11 @@ fn ddim(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize) -> Vec
 }
 
 /// Taken evenly from the steps that the model was distilled on; the last one ends at the clean sample.
-fn lcm(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize) -> Vec<Visit> {
+fn lcm(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize, strength: f64) -> Vec<Visit> {
     let original = config.original_inference_steps;
     let distance = config.num_train_timesteps / original;
-    let timestep = |index: usize| (original - index * original / steps) * distance - 1;
+    let used = ((original as f64 * strength) as usize).max(steps);
+    let timestep = |index: usize| (used - index * used / steps) * distance - 1;
     let timesteps: Vec<usize> = (0..steps).map(timestep).collect();
     let next = timesteps.iter().skip(1).map(|&next| schedule.level(next)).chain([Level::CLEAN]);
     let visit = |(&at, next): (&usize, Level)| Visit { timestep: at as f64, level: schedule.level(at), next };
@@ -127,11 +130,15 @@ mod tests {
     use super::*;
 
     fn timesteps(options: &str, steps: usize) -> Vec<f64> {
+        timesteps_from(options, steps, 1.0)
+    }
+
+    fn timesteps_from(options: &str, steps: usize, strength: f64) -> Vec<f64> {
         let text = format!(
             r#"{{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", {options}}}"#
         );
         let config: SchedulerConfig = serde_json::from_str(&text).unwrap();
-        let visits = visits(&config, &NoiseSchedule::new(&config), steps);
+        let visits = visits(&config, &NoiseSchedule::new(&config), steps, strength);
         visits.iter().map(|visit| visit.timestep).collect()
     }
 
@@ -156,5 +163,15 @@ mod tests {
         let class = r#""_class_name": "LCMScheduler""#;
         assert_eq!(timesteps(class, 4), [999.0, 759.0, 499.0, 259.0]);
         assert_eq!(timesteps(class, 50).len(), 50);
+    }
+
+    #[test]
+    fn a_picture_is_noised_as_far_as_the_strength_asks() {
+        let trailing = r#""timestep_spacing": "trailing""#;
+        assert_eq!(timesteps_from(trailing, 4, 0.5), [499.0, 249.0]);
+        assert_eq!(timesteps_from(trailing, 4, 0.01), [249.0], "at least one step");
+        let class = r#""_class_name": "LCMScheduler""#;
+        assert_eq!(timesteps_from(class, 4, 0.6), [599.0, 459.0, 299.0, 159.0]);
+        assert_eq!(timesteps_from(class, 4, 0.8), [799.0, 599.0, 399.0, 199.0]);
     }
 }
