@@ -6,7 +6,10 @@ use std::{fs, path::Path};
 
 use common::{Fixture, project};
 use gstflowvid::{
-    editors::looks::Looks,
+    editors::{
+        alignment::{ALIGNED, outline_agreement},
+        looks::Looks,
+    },
     torch::Placement,
     weights::{Component, WeightsError},
 };
@@ -213,4 +216,24 @@ fn the_readme_lists_every_look() {
     listed.sort();
     known.sort();
     assert_eq!(listed, known);
+}
+
+#[test]
+fn a_look_keeps_the_sources_outlines_and_a_picture_from_elsewhere_does_not() {
+    common::model("painterly");
+    let (looks, frame) = (looks(), frame());
+    for name in looks.names() {
+        let edit = looks.apply(&looks.named(name).unwrap(), &frame, 1.0, None);
+        let agreement = outline_agreement(&frame, &edit);
+        assert!(agreement > ALIGNED + 0.05, "{name}: {agreement:.2}");
+        for elsewhere in [edit.roll([16], [3]), edit.roll([16], [2]), edit.flip([3])] {
+            let agreement = outline_agreement(&frame, &elsewhere);
+            assert!(agreement < ALIGNED - 0.05, "{name}, elsewhere: {agreement:.2}");
+        }
+    }
+    assert_eq!(
+        outline_agreement(&frame, &frame.ones_like()),
+        1.0,
+        "nothing is there that could lie elsewhere"
+    );
 }
