@@ -4,10 +4,15 @@
 #[path = "../examples/random_model/folder.rs"]
 mod folder;
 
+use std::sync::Arc;
+
 use folder::{Autoencoder, RandomModel, SchedulerKind, Size};
 use gstflowvid::{
     diffusion::{ControlCondition, DiffusionModel, PictureConditions},
-    engine::{CancelToken, EditParameters, EngineError, KeyframeConditions, Propagator},
+    engine::{
+        CancelToken, EditParameters, EditedFrame, EngineError, Frame, KeyframeConditions, ModelRequest,
+        Picture, Propagator, Samples, open,
+    },
     torch::Placement,
     weights::ModelFolder,
 };
@@ -157,4 +162,53 @@ fn the_same_seed_writes_the_same_files() {
     };
     assert!(bytes(TINY) == bytes(TINY));
     assert!(bytes(TINY) != bytes(RandomModel { seed: 2, ..TINY }));
+}
+
+/// Smooth waves, `index` frames further.
+fn frame(index: usize) -> Frame {
+    let (width, height) = (128, 96);
+    let sample = |i: usize| {
+        let (x, y) = ((i / 3 % width + 2 * index) as f64, (i / 3 / width) as f64);
+        (127.5 + 90.0 * (x * 0.11 + (i % 3) as f64).sin() * (y * 0.17).cos()) as u8
+    };
+    let samples = Samples::U8((0..width * height * 3).map(sample).collect());
+    Frame {
+        picture: Arc::new(Picture { width, height, samples }),
+        stream_time: index as u64 * 40_000_000,
+        starts_shot: false,
+    }
+}
+
+/// A later batch knows the anchor from the first one; where the settings changed since, it is shown it anew. Both are
+/// one shot, edited once.
+#[test]
+fn later_batches_see_the_shots_anchor() {
+    let (_root, folder) = written(RandomModel { scheduler: SchedulerKind::Ddim, ..TINY });
+    let request = ModelRequest::FlowVid {
+        model: format!("{}/", folder.path().display()),
+        device: "cpu".into(),
+        dtype: "auto".into(),
+        plugin_folder: None,
+    };
+    let given = EditParameters {
+        batch_size: 3,
+        keyframe_interval: 1,
+        num_inference_steps: 2,
+        processing_size: 128,
+        ..parameters("a castle")
+    };
+    let second_batch = |steps: usize| {
+        let mut engine = open(&request, &CancelToken::new()).unwrap();
+        let first = engine.process((0..3).map(frame).collect(), &given, &CancelToken::new()).unwrap();
+        assert_eq!(first.frames.iter().filter(|frame| frame.starts_shot).count(), 1);
+        let later = EditParameters { num_inference_steps: steps, ..given.clone() };
+        let second = engine.process((3..5).map(frame).collect(), &later, &CancelToken::new()).unwrap();
+        assert!(second.frames.iter().all(|frame| frame.keyframe && !frame.starts_shot));
+        assert!(second.timings.iter().all(|(stage, _)| *stage != "edit"), "the anchor is not edited again");
+        let picture = |frame: &EditedFrame| frame.picture.clone().expect("an edited picture").samples;
+        second.frames.iter().map(picture).collect::<Vec<_>>()
+    };
+    let known = second_batch(2);
+    assert!(known == second_batch(2), "another run, other bytes");
+    assert!(known != second_batch(3), "steps change nothing");
 }

@@ -62,7 +62,12 @@ impl KeyframeMemory {
             return Context::Own(hidden_states.shallow_clone());
         }
         let own = hidden_states.unflatten(0, [-1, self.keyframes]); // [batches, keyframes, tokens, dim]
+        let alone = self.keyframes == 1 && self.next == self.layers.len();
         let (first, before) = self.remember(&own);
+        if alone {
+            // a first keyframe would see itself several times, which changes no average
+            return Context::Own(hidden_states.shallow_clone());
+        }
         Context::Keyframes { own, first, before, with_own: attention == KeyframeAttention::SelfFirstPrevious }
     }
 
