@@ -1,22 +1,23 @@
 //! LoRA: what a small file adds to a network's weights, `strength * alpha / rank * up x down` for each layer that it
-//! names. Layouts: kohya's (`lora_unet_…`, `lora_te_…`, with `alpha`) and diffusers' (peft's `lora_A` and `lora_B`,
-//! `lora.down` and `lora.up`, the attention processors of old).
+//! names. Layouts: kohya's (`lora_unet_…`, `lora_te_…`, with `alpha`), diffusers' (peft's `lora_A` and `lora_B`,
+//! `lora.down` and `lora.up`, the attention processors of old) and peft's own (`adapter_model.safetensors` beside
+//! `adapter_config.json`).
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tch::{Kind, Tensor};
 
 use super::{
     WeightsError,
     checkpoint::Checkpoint,
-    lora_keys::{LoraKey, Role},
+    lora_keys::{LoraKey, PEFT, Role},
     nearest::nearest,
     part::Part,
-    unreadable,
+    read_json, unreadable,
 };
 
 /// A LoRA of a model, as `model_index.json` lists it.
@@ -38,6 +39,8 @@ struct Lora {
     strength: f64,
     /// By the key of the weight that they change.
     layers: BTreeMap<String, Layer>,
+    /// peft's, where there is one.
+    config: Value,
 }
 
 /// The keys of a layer's tensors in the file.
@@ -99,7 +102,8 @@ impl Lora {
                 None => unused.push(key.clone()),
             }
         }
-        let opened = Self { strength: lora.strength, layers, checkpoint };
+        let config = peft_config(&checkpoint, part)?;
+        let opened = Self { strength: lora.strength, layers, config, checkpoint };
         opened.check(unused, &flat)?;
         Ok(opened)
     }
@@ -141,12 +145,10 @@ impl Lora {
         Ok(product.view(size) * (self.strength * self.scale(key, layer, rank)?))
     }
 
-    /// `alpha / rank`: alpha from the layer's own tensor, else from what peft wrote into the header, else the rank.
+    /// `alpha / rank`: alpha from the layer's own tensor, else from peft's config, else the rank.
     fn scale(&self, key: &str, layer: &Layer, rank: i64) -> Result<f64, WeightsError> {
         let failed = |cause: &str| unreadable(&self.checkpoint.file, &cause);
-        let Some(alpha) = &layer.alpha else {
-            return header_scale(&self.checkpoint, key, rank as f64).map_err(|cause| failed(&cause));
-        };
+        let Some(alpha) = &layer.alpha else { return Ok(peft_scale(&self.config, key, rank as f64)) };
         let stored = &self.checkpoint.tensors[alpha];
         if stored.shape.iter().product::<i64>() != 1 {
             return Err(failed(&format!("{alpha} is {:?}, not one number", stored.shape)));
@@ -170,22 +172,37 @@ impl Layer {
     }
 }
 
-/// diffusers writes peft's config into the header, its keys after the component's name.
-fn header_scale(checkpoint: &Checkpoint, key: &str, rank: f64) -> Result<f64, String> {
-    let Some(text) = checkpoint.metadata.get("lora_adapter_metadata") else { return Ok(1.0) };
-    let config: Value =
-        serde_json::from_str(text).map_err(|error| format!("lora_adapter_metadata: {error}"))?;
-    let component = if key.starts_with("text_model.") { "text_encoder" } else { "unet" };
-    let option = |name: &str| config.get(format!("{component}.{name}"));
-    if option("use_dora").and_then(Value::as_bool) == Some(true) {
-        return Err("it is a DoRA, which is not supported".into());
+/// peft's config: beside a file that peft itself saved; else in the header, where diffusers writes it with each key after
+/// the component's name. Empty where there is none.
+fn peft_config(checkpoint: &Checkpoint, part: Part) -> Result<Value, WeightsError> {
+    let config = if checkpoint.tensors.keys().any(|key| key.starts_with(PEFT)) {
+        read_json(&checkpoint.file.with_file_name("adapter_config.json"))?
+    } else {
+        header_config(checkpoint, part).map_err(|cause| unreadable(&checkpoint.file, &cause))?
+    };
+    match config.get("use_dora").and_then(Value::as_bool) {
+        Some(true) => Err(unreadable(&checkpoint.file, &"it is a DoRA, which is not supported")),
+        _ => Ok(config),
     }
+}
+
+fn header_config(checkpoint: &Checkpoint, part: Part) -> Result<Value, String> {
+    let Some(text) = checkpoint.metadata.get("lora_adapter_metadata") else { return Ok(Value::Null) };
+    let all: Map<String, Value> =
+        serde_json::from_str(text).map_err(|error| format!("lora_adapter_metadata: {error}"))?;
+    let prefix = if part == Part::TextEncoder { "text_encoder." } else { "unet." };
+    let own = all.into_iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value)));
+    Ok(Value::Object(own.collect()))
+}
+
+/// `alpha / rank` as peft's config tells it; 1 where it tells nothing.
+fn peft_scale(config: &Value, key: &str, rank: f64) -> f64 {
     let module = key.trim_end_matches(".weight");
-    let own = option("alpha_pattern").and_then(Value::as_object).and_then(|pattern| {
+    let own = config.get("alpha_pattern").and_then(Value::as_object).and_then(|pattern| {
         let names = |name: &str| module == name || module.ends_with(&format!(".{name}"));
         pattern.iter().find(|(name, _)| names(name)).map(|(_, alpha)| alpha)
     });
-    let Some(alpha) = own.or_else(|| option("lora_alpha")).and_then(Value::as_f64) else { return Ok(1.0) };
-    let stabilised = option("use_rslora").and_then(Value::as_bool) == Some(true);
-    Ok(alpha / if stabilised { rank.sqrt() } else { rank })
+    let Some(alpha) = own.or_else(|| config.get("lora_alpha")).and_then(Value::as_f64) else { return 1.0 };
+    let stabilised = config.get("use_rslora").and_then(Value::as_bool) == Some(true);
+    alpha / if stabilised { rank.sqrt() } else { rank }
 }

@@ -22,13 +22,18 @@ pub(super) struct LoraKey {
     pub role: Role,
 }
 
+/// What each key of a file that peft itself saved begins with. Whose the network is, the file does not say.
+pub(super) const PEFT: &str = "base_model.model.";
+
 /// By what a key begins. Old files of attention processors are the UNet's, without a name for it.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 7] = [
     ("lora_unet_", Part::UNet),
     ("lora_te_", Part::TextEncoder),
     ("lora_te1_", Part::TextEncoder),
     ("unet.", Part::UNet),
     ("text_encoder.", Part::TextEncoder),
+    ("base_model.model.text_model.", Part::TextEncoder),
+    (PEFT, Part::UNet),
 ];
 
 /// By what a key ends.
@@ -55,7 +60,7 @@ impl LoraKey {
             ROLES.iter().rev().find_map(layer)
         })?;
         let layer = layer.replace('.', "_");
-        // the newest transformers leave it out
+        // the newest transformers leave it out, and so does the table
         let lacks_prefix = part == Part::TextEncoder && !layer.starts_with("text_model_");
         let layer = if lacks_prefix { format!("text_model_{layer}") } else { layer };
         Some(Self { part, layer, role })
@@ -113,6 +118,8 @@ mod tests {
             ),
             ("text_encoder.encoder.b.fc1.lora_A.weight", TextEncoder, "text_model_encoder_b_fc1", Role::Down),
             ("unet.a.to_q.lora.alpha", UNet, "a_to_q", Role::Alpha),
+            ("base_model.model.a.0.to_q.lora_A.weight", UNet, "a_0_to_q", Role::Down),
+            ("base_model.model.text_model.b.fc1.lora_B.weight", TextEncoder, "text_model_b_fc1", Role::Up),
         ] {
             assert_eq!(LoraKey::parse(key), Some(LoraKey { part, layer: layer.into(), role }), "{key}");
         }

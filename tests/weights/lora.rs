@@ -115,12 +115,18 @@ const SOUND: [(&str, &[i64], f64); 2] = [(DOWN, &[2, 4, 3, 3], 0.1), (UP, &[8, 2
 
 /// A LoRA of rank 4 for `conv_in`, factors of 0.5, with peft's config in the header; what it adds to the first weight.
 fn added(config: &Value) -> Result<f64, String> {
-    let model = Model::new(&json!([{ "file": "x.safetensors" }]));
+    added_by(&Model::new(&json!([{ "file": "x.safetensors" }])), "unet.", &config.to_string())
+}
+
+/// The same, its keys after `prefix`, with this text in the header.
+fn added_by(model: &Model, prefix: &str, metadata: &str) -> Result<f64, String> {
     let (down, up) = (4 * 4 * 9 * 4, 8 * 4 * 4);
     let header = json!({
-        "__metadata__": { "lora_adapter_metadata": config.to_string() },
-        "unet.conv_in.lora_A.weight": { "dtype": "F32", "shape": [4, 4, 3, 3], "data_offsets": [0, down] },
-        "unet.conv_in.lora_B.weight": { "dtype": "F32", "shape": [8, 4, 1, 1], "data_offsets": [down, down + up] },
+        "__metadata__": { "lora_adapter_metadata": metadata },
+        format!("{prefix}conv_in.lora_A.weight"):
+            { "dtype": "F32", "shape": [4, 4, 3, 3], "data_offsets": [0, down] },
+        format!("{prefix}conv_in.lora_B.weight"):
+            { "dtype": "F32", "shape": [8, 4, 1, 1], "data_offsets": [down, down + up] },
     });
     let header = header.to_string();
     let values = 0.5_f32.to_le_bytes().repeat((down + up) / 4);
@@ -144,6 +150,29 @@ fn alpha_is_read_from_the_header() {
         assert!((added - scale).abs() < 1e-5, "{config}: {added}"); // four products of 0.25
     }
     let said = added(&json!({ "unet.use_dora": true })).unwrap_err();
+    assert!(said.contains("x.safetensors") && said.contains("DoRA"), "{said}");
+}
+
+#[test]
+fn a_file_of_pefts_own_is_scaled_by_the_config_beside_it() {
+    let peft = |config: Option<Value>| {
+        let model = Model::new(&json!([{ "file": "x.safetensors" }]));
+        if let Some(config) = config {
+            write(&model.file("adapter_config.json"), &config);
+        }
+        added_by(&model, "base_model.model.", "{}")
+    };
+    for (config, scale) in [
+        (json!({ "r": 4, "lora_alpha": 2 }), 0.5),
+        (json!({ "r": 4, "lora_alpha": 2, "use_rslora": true }), 1.0),
+        (json!({ "r": 4, "lora_alpha": 2, "alpha_pattern": { "conv_in": 12 } }), 3.0),
+    ] {
+        let added = peft(Some(config.clone())).unwrap();
+        assert!((added - scale).abs() < 1e-5, "{config}: {added}");
+    }
+    let said = peft(None).unwrap_err();
+    assert!(said.contains("adapter_config.json"), "{said}");
+    let said = peft(Some(json!({ "use_dora": true }))).unwrap_err();
     assert!(said.contains("x.safetensors") && said.contains("DoRA"), "{said}");
 }
 
