@@ -26,6 +26,9 @@ struct Arguments {
     /// Name or folder of the model.
     #[arg(long, default_value = "nano")]
     model: String,
+    /// One of the model's presets.
+    #[arg(long, default_value = "auto")]
+    preset: String,
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -44,6 +47,7 @@ fn main() -> Fallible<()> {
     let arguments = Arguments::parse();
     let request = ModelRequest::FlowVid {
         model: arguments.model.clone(),
+        preset: arguments.preset.clone(),
         device: arguments.device.clone(),
         dtype: "auto".into(),
         plugin_folder: None,

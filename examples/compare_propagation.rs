@@ -129,6 +129,7 @@ impl Clip {
 fn edit(frames: &[Frame], parameters: &EditParameters) -> anyhow::Result<Vec<Tensor>> {
     let request = ModelRequest::FlowVid {
         model: "nano".into(),
+        preset: "auto".into(),
         device: "auto".into(),
         dtype: "auto".into(),
         plugin_folder: None,

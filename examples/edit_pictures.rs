@@ -33,6 +33,9 @@ struct Arguments {
     /// Name or folder of the model.
     #[arg(long, default_value = "nano")]
     model: String,
+    /// One of the model's presets.
+    #[arg(long, default_value = "auto")]
+    preset: String,
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -72,6 +75,7 @@ fn main() -> Fallible<()> {
 fn request(arguments: &Arguments) -> ModelRequest {
     ModelRequest::FlowVid {
         model: arguments.model.clone(),
+        preset: arguments.preset.clone(),
         device: arguments.device.clone(),
         dtype: "auto".into(),
         plugin_folder: None,

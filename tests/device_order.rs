@@ -27,6 +27,7 @@ fn stand_in(folder: &Path) {
 fn request(device: &str) -> ModelRequest {
     ModelRequest::FlowVid {
         model: "nano".into(),
+        preset: "auto".into(),
         device: device.into(),
         dtype: "auto".into(),
         plugin_folder: None,

@@ -18,6 +18,7 @@ fn engine() -> Box<dyn Engine> {
 fn request(model: &str, device: &str) -> ModelRequest {
     ModelRequest::FlowVid {
         model: model.into(),
+        preset: "auto".into(),
         device: device.into(),
         dtype: "auto".into(),
         plugin_folder: None,

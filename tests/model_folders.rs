@@ -35,6 +35,7 @@ fn copy_of_nano() -> (tempfile::TempDir, PathBuf) {
 fn said(folder: &Path) -> String {
     let request = ModelRequest::FlowVid {
         model: folder.display().to_string(),
+        preset: "auto".into(),
         device: "cpu".into(),
         dtype: "auto".into(),
         plugin_folder: None,
@@ -65,6 +66,7 @@ fn an_undamaged_copy_opens() {
     let (_root, nano) = copy_of_nano();
     let request = ModelRequest::FlowVid {
         model: nano.display().to_string(),
+        preset: "auto".into(),
         device: "cpu".into(),
         dtype: "auto".into(),
         plugin_folder: None,

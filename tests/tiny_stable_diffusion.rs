@@ -186,6 +186,7 @@ fn later_batches_see_the_shots_anchor() {
     let (_root, folder) = written(RandomModel { scheduler: SchedulerKind::Ddim, ..TINY });
     let request = ModelRequest::FlowVid {
         model: format!("{}/", folder.path().display()),
+        preset: "auto".into(),
         device: "cpu".into(),
         dtype: "auto".into(),
         plugin_folder: None,

@@ -121,8 +121,7 @@ fn controlnets(folder: &ModelFolder) -> Result<Vec<ControlNetPart>, WeightsError
 
 /// `model_index.json`, `flowvid.controlnets`.
 fn controlnet_options(folder: &ModelFolder) -> Result<BTreeMap<String, ControlNetOptions>, WeightsError> {
-    let index = folder.index()?;
-    let options = index.get("flowvid").and_then(|flowvid| flowvid.get("controlnets")).cloned();
+    let options = folder.options()?.remove("controlnets");
     options.map(serde_json::from_value).transpose().map(Option::unwrap_or_default).map_err(|error| {
         WeightsError::Unreadable { file: folder.index_file(), cause: format!("flowvid.controlnets: {error}") }
     })

@@ -18,6 +18,26 @@ pub enum EngineKind {
     Identity = 1,
 }
 
+/// Which of the model's presets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstFlowVidPreset")]
+pub enum Preset {
+    /// None.
+    #[default]
+    #[enum_value(name = "Auto: the model as it is", nick = "auto")]
+    Auto = 0,
+    /// For files.
+    #[enum_value(name = "Quality: all steps, the full autoencoder", nick = "quality")]
+    Quality = 1,
+    /// Between.
+    #[enum_value(name = "Balanced: fewer steps of a distilled model", nick = "balanced")]
+    Balanced = 2,
+    /// For live streams.
+    #[enum_value(name = "Preview: the fewest steps, a small autoencoder, short batches", nick = "preview")]
+    Preview = 3,
+}
+
 /// Precision in which the diffusion runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(i32)]

@@ -307,6 +307,7 @@ impl FlowVidFilter {
             EngineKind::Identity => ModelRequest::Identity(self.script.lock().clone()),
             EngineKind::FlowVid => ModelRequest::FlowVid {
                 model: settings.model.clone(),
+                preset: settings.preset_name(),
                 device: settings.device.clone(),
                 dtype: settings.dtype_name(),
                 plugin_folder: plugin_folder(),

@@ -7,7 +7,7 @@ use glib::{ParamSpec, Value, prelude::*};
 use self::spec::choice;
 pub use self::spec::markdown_table;
 use super::enums::{
-    Compare, Condition, CutDetection, Dtype, EngineKind, Interlaced, Interpolation, OverloadPolicy,
+    Compare, Condition, CutDetection, Dtype, EngineKind, Interlaced, Interpolation, OverloadPolicy, Preset,
     Propagation, nick,
 };
 use crate::engine::{ColorCalibration, EditParameters};
@@ -25,6 +25,8 @@ pub struct Settings {
     pub engine: EngineKind,
     /// Name or folder.
     pub model: String,
+    /// Which of its presets.
+    pub preset: Preset,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
     /// Precision.
@@ -74,6 +76,7 @@ impl Default for Settings {
             enabled: true,
             engine: EngineKind::default(),
             model: "nano".into(),
+            preset: Preset::default(),
             device: "auto".into(),
             dtype: Dtype::default(),
             timing: Timing::default(),
@@ -221,10 +224,18 @@ macro_rules! setting {
 }
 
 /// The table.
-pub static PROPERTIES: [Property; 33] = [
+pub static PROPERTIES: [Property; 34] = [
     setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
         .model =
         text(v)),
+    setting!(
+        Ready,
+        "preset",
+        "Which of the model's presets: each gives scheduler, steps, guidance, autoencoder and batch size together; what is set besides comes before it",
+        Values::Choice(choice::<Preset>),
+        |s| s.preset,
+        |s, v| s.preset = get(v)
+    ),
     setting!(
         NextBatch,
         "prompt",
@@ -260,8 +271,8 @@ pub static PROPERTIES: [Property; 33] = [
     setting!(
         Ready,
         "batch-size",
-        "Keyframes that are edited together; more hold together better, take more memory and delay longer",
-        Values::Whole { min: 2, max: 64, unit: "keyframes" },
+        "Keyframes that are edited together; more hold together better, take more memory and delay longer. 0 takes the model's own number, 16 where it has none; 1 is as 2",
+        Values::Whole { min: 0, max: 64, unit: "keyframes" },
         |s| s.parameters.batch_size as u32,
         |s, v| s.parameters.batch_size = count(v)
     ),
@@ -276,7 +287,7 @@ pub static PROPERTIES: [Property; 33] = [
     setting!(
         NextBatch,
         "steps",
-        "Denoising steps of a keyframe; 0 takes the model's own number",
+        "Denoising steps of a keyframe; 0 takes the number of the preset or the model",
         Values::Whole { min: 0, max: 1000, unit: "steps" },
         |s| s.parameters.num_inference_steps as u32,
         |s, v| s.parameters.num_inference_steps = count(v)
@@ -284,7 +295,7 @@ pub static PROPERTIES: [Property; 33] = [
     setting!(
         NextBatch,
         "guidance-scale",
-        "How strictly the prompt is followed (classifier-free guidance); 1 is off and twice as fast, 0 takes the model's own value",
+        "How strictly the prompt is followed (classifier-free guidance); 1 is off and twice as fast, 0 takes the value of the preset or the model",
         Values::Real { min: 0.0, max: 50.0 },
         |s| s.parameters.guidance_scale,
         |s, v| s.parameters.guidance_scale = get(v)
@@ -497,8 +508,13 @@ impl Settings {
         self.enabled && (self.engine == EngineKind::Identity || self.parameters.edits())
     }
 
+    /// The preset in the engine's words.
+    pub fn preset_name(&self) -> String {
+        nick(&self.preset)
+    }
+
     /// Frames in a full batch, before an engine is there to be asked.
     pub fn batch_frames(&self) -> usize {
-        (self.parameters.batch_size - 1) * self.parameters.keyframe_interval + 1
+        self.parameters.batch_frames(None, false)
     }
 }

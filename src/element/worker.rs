@@ -126,12 +126,11 @@ impl Worker {
         }
         match engine::open(&self.request, &self.stream.stop) {
             Ok(engine) => {
-                let device = engine.device();
-                element.imp().set_active_device(&device);
-                element.imp().keep_loaded(&self.request, engine.loaded());
-                self.engine = Some(engine);
+                let device = format!("model loaded on {}", engine.device());
+                let told: Vec<_> = [device].into_iter().chain(engine.notes()).collect();
+                self.take_engine(&element, engine);
                 if !loaded {
-                    self.progress(ProgressType::Complete, &format!("model loaded on {device}"));
+                    self.progress(ProgressType::Complete, &told.join("; "));
                 }
                 Ok(())
             }
@@ -144,6 +143,16 @@ impl Worker {
                 Err(self.report(&error))
             }
         }
+    }
+
+    fn take_engine(&mut self, element: &FlowVidFilter, engine: Box<dyn Engine>) {
+        element.imp().set_active_device(&engine.device());
+        element.imp().keep_loaded(&self.request, engine.loaded());
+        let settings = element.imp().settings.lock().clone();
+        if self.stream.set_batch(engine.batch_frames(&settings.parameters).max(1)) {
+            self.post_latency();
+        }
+        self.engine = Some(engine);
     }
 
     // Negotiation.
@@ -303,7 +312,7 @@ impl Worker {
             gst::debug!(CAT, obj = element, "no frame comes, and no branch beside this one is full");
             return false;
         }
-        let frames = element.imp().settings.lock().batch_frames();
+        let frames = self.stream.delay().batch_frames;
         let queues = full.join(", ");
         gst::element_warning!(
             element,

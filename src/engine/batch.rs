@@ -34,11 +34,6 @@ pub fn plan(frames: usize, starts: &[usize], seeded: bool, interval: usize) -> V
         .collect()
 }
 
-/// How many frames fill a batch of `keyframes` keyframes; the seed frame is one of them.
-pub fn frames_of(keyframes: usize, interval: usize, seeded: bool) -> usize {
-    (keyframes - 1) * interval + usize::from(!seeded)
-}
-
 fn keyframes(frames: Range<usize>, seeded: bool, interval: usize) -> Vec<usize> {
     let first = if seeded { frames.start + interval - 1 } else { frames.start };
     let last = frames.end - 1;
@@ -48,6 +43,7 @@ fn keyframes(frames: Range<usize>, seeded: bool, interval: usize) -> Vec<usize> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::EditParameters;
 
     fn run(frames: Range<usize>, keyframes: &[usize], seeded: bool) -> Run {
         Run { frames, keyframes: keyframes.to_vec(), seeded }
@@ -82,7 +78,8 @@ mod tests {
     #[test]
     fn a_full_batch_has_the_keyframes_that_were_asked_for() {
         for seeded in [false, true] {
-            let frames = frames_of(16, 4, seeded);
+            let parameters = EditParameters { batch_size: 16, keyframe_interval: 4, ..Default::default() };
+            let frames = parameters.batch_frames(None, seeded);
             let runs = plan(frames, &[], seeded, 4);
             assert_eq!(runs[0].keyframes.len() + usize::from(seeded), 16);
             assert_eq!(runs[0].keyframes.last(), Some(&(frames - 1)));

@@ -27,6 +27,10 @@ pub struct IdentityScript {
     pub returns_pictures: bool,
     /// Those pictures are negatives of the frames.
     pub negative: bool,
+    /// The engine's own number of keyframes in a batch.
+    pub batch_size: Option<usize>,
+    /// Told when it is open.
+    pub notes: Vec<String>,
     /// Told with each batch.
     pub warnings: Vec<String>,
     /// The end of a shot panics: outside of a batch, where nothing but the whole worker is guarded.
@@ -109,8 +113,7 @@ fn pass(gate: Option<&Receiver<()>>, cancel: &CancelToken) -> Result<(), EngineE
 
 impl Engine for Identity {
     fn batch_frames(&self, parameters: &EditParameters) -> usize {
-        let intervals = (parameters.batch_size - 1) * parameters.keyframe_interval;
-        intervals + usize::from(!self.shot_begun)
+        parameters.batch_frames(self.script.batch_size, self.shot_begun)
     }
 
     fn process(
@@ -154,6 +157,10 @@ impl Engine for Identity {
 
     fn device(&self) -> String {
         "none".into()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.script.notes.clone()
     }
 
     /// There is no model: the script's outcomes stand for it, so that the element's tests see who holds it.

@@ -140,6 +140,9 @@ pub trait Engine: Send {
     /// Where the engine computes, in the words of the property `device`.
     fn device(&self) -> String;
 
+    /// What the user should know of how the model is run; told when it is loaded.
+    fn notes(&self) -> Vec<String>;
+
     /// What the session shares with others of its request.
     fn loaded(&self) -> Loaded;
 }
@@ -198,8 +201,8 @@ pub fn open(request: &ModelRequest, cancel: &CancelToken) -> Result<Box<dyn Engi
     match request {
         ModelRequest::Identity(script) => Ok(Box::new(Identity::open(script.clone(), cancel)?)),
         #[cfg(feature = "torch")]
-        ModelRequest::FlowVid { model, device, dtype, plugin_folder } => {
-            server::open(model, (device, dtype), plugin_folder.as_ref(), cancel)
+        ModelRequest::FlowVid { model, preset, device, dtype, plugin_folder } => {
+            server::open((model, preset), (device, dtype), plugin_folder.as_ref(), cancel)
         }
         #[cfg(not(feature = "torch"))]
         ModelRequest::FlowVid { .. } if !cancel.is_cancelled() => Err(EngineError::Unavailable(

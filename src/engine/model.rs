@@ -22,6 +22,10 @@ pub struct Model {
     pub rife: Option<Rife>,
     /// The video diffusion model, where the model brings one.
     pub propagator: Option<Propagator>,
+    /// Keyframes in a batch, where the model or its preset says so.
+    pub batch_size: Option<usize>,
+    /// What the user should know of how it is run.
+    pub notes: Vec<String>,
 }
 
 impl Model {
@@ -43,7 +47,10 @@ impl Model {
         let looks = Looks::load(folder, full)?;
         abandoned.check()?;
         let propagator = if folder.has("unet") { Some(Propagator::load(folder, placement)?) } else { None };
-        Ok(Self { placement, flow: FlowEstimator::new(gmflow), looks, rife, propagator })
+        let batch_size = folder.options()?.get("batch_size").and_then(serde_json::Value::as_u64);
+        let batch_size = batch_size.map(|keyframes| keyframes as usize);
+        let (flow, notes) = (FlowEstimator::new(gmflow), folder.notes()?);
+        Ok(Self { placement, flow, looks, rife, propagator, batch_size, notes })
     }
 }
 

@@ -13,6 +13,8 @@ pub enum ModelRequest {
     FlowVid {
         /// A name (looked for in the model places) or a folder.
         model: String,
+        /// One of the model's presets, or `auto`.
+        preset: String,
         /// `auto`, `cpu`, `cuda` or `cuda:N`.
         device: String,
         /// `auto`, `f32`, `f16` or `bf16`.
@@ -91,7 +93,7 @@ pub struct EditParameters {
     pub negative_prompt: String,
     /// A picture file that is the first shot's first frame, edited.
     pub edited_frame: Option<PathBuf>,
-    /// Keyframes in a batch, seed frame included; at least 2.
+    /// Keyframes in a batch, seed frame included: 1 is taken for 2, 0 is the model's own number.
     pub batch_size: usize,
     /// Source frames from one keyframe to the next; at least 1.
     pub keyframe_interval: usize,
@@ -127,7 +129,7 @@ impl Default for EditParameters {
             prompt: String::new(),
             negative_prompt: String::new(),
             edited_frame: None,
-            batch_size: 16,
+            batch_size: 0,
             keyframe_interval: 4,
             num_inference_steps: 0,
             guidance_scale: 0.0,
@@ -145,7 +147,19 @@ impl Default for EditParameters {
     }
 }
 
+/// Keyframes in a batch of a model that says nothing of it (FlowVid section 4.3).
+const BATCH_SIZE: usize = 16;
+
 impl EditParameters {
+    /// Frames that fill a batch of a stream or, `seeded`, one after a batch before.
+    ///
+    /// - `own`: the model's own number of keyframes
+    pub fn batch_frames(&self, own: Option<usize>, seeded: bool) -> usize {
+        let keyframes = if self.batch_size == 0 { own.unwrap_or(BATCH_SIZE) } else { self.batch_size };
+        // a keyframe has one before it to be propagated from
+        (keyframes.max(2) - 1) * self.keyframe_interval + usize::from(!seeded)
+    }
+
     /// Whether anything is asked for; where not, frames pass unchanged.
     pub fn edits(&self) -> bool {
         !self.prompt.trim().is_empty() || self.edited_frame.is_some()

@@ -80,14 +80,12 @@ impl Propagator {
     /// # Errors
     /// See [`WeightsError`].
     pub fn load(folder: &ModelFolder, placement: Placement) -> Result<Self, WeightsError> {
-        let index = folder.index()?;
-        let defaults =
-            index.get("flowvid").map(|defaults| serde_json::from_value(defaults.clone())).transpose();
+        let defaults = Defaults::deserialize(serde_json::Value::Object(folder.options()?));
         let defaults = defaults.map_err(|error| WeightsError::Unreadable {
             file: folder.index_file(),
             cause: format!("flowvid: {error}"),
         })?;
-        Ok(Self { model: DiffusionModel::load(folder, placement)?, defaults: defaults.unwrap_or_default() })
+        Ok(Self { model: DiffusionModel::load(folder, placement)?, defaults })
     }
 
     /// Whether the text encoder was taught a word of this prompt.

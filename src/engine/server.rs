@@ -16,7 +16,7 @@ use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 
 use super::{
-    CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, Loaded, ModelStatistics, batch,
+    CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, Loaded, ModelStatistics,
     fault::guarded, model::Model, process_end, session::Session, warm_up::warm_up,
 };
 use crate::{
@@ -35,10 +35,10 @@ struct Key {
 type Reply<T> = Sender<Result<T, EngineError>>;
 
 enum Job {
-    /// Answers once the model is loaded, with the device's name.
+    /// Answers once the model is loaded.
     Open {
         session: u64,
-        reply: Reply<String>,
+        reply: Reply<Opened>,
     },
     Process {
         session: u64,
@@ -50,6 +50,14 @@ enum Job {
     Close {
         session: u64,
     },
+}
+
+/// What a session knows of its model.
+#[derive(Debug)]
+struct Opened {
+    device: String,
+    batch_size: Option<usize>,
+    notes: Vec<String>,
 }
 
 struct Batch {
@@ -95,19 +103,19 @@ pub fn statistics() -> ModelStatistics {
 /// # Errors
 /// [`EngineError::Unavailable`] with what is missing, [`EngineError::Cancelled`].
 pub fn open(
-    model: &str,
+    (model, preset): (&str, &str),
     (device, dtype): (&str, &str),
     plugin_folder: Option<&PathBuf>,
     cancel: &CancelToken,
 ) -> Result<Box<dyn Engine>, EngineError> {
     let places = search_path(plugin_folder.map(PathBuf::as_path));
-    let folder = ModelFolder::find(model, &places)?;
+    let folder = ModelFolder::find(model, &places)?.with_preset(preset)?;
     let server = server(Key { folder, device: device.into(), dtype: dtype.into() })?;
     let session = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
     let (reply, answer) = bounded(1);
     server.send(Job::Open { session, reply })?;
-    let device = wait(&answer, cancel)?;
-    Ok(Box::new(SessionHandle { server, session, device, seeded: false }))
+    let opened = wait(&answer, cancel)?;
+    Ok(Box::new(SessionHandle { server, session, opened, seeded: false }))
 }
 
 fn server(key: Key) -> Result<Arc<Server>, EngineError> {
@@ -191,8 +199,12 @@ impl Served<'_> {
         match job {
             Job::Open { session, reply } => {
                 self.sessions.insert(session, Session::default());
-                let name = |model: &Model| model.placement.device_name();
-                let _ = reply.send(self.model.as_ref().map(name).map_err(Clone::clone));
+                let opened = |model: &Model| Opened {
+                    device: model.placement.device_name(),
+                    batch_size: model.batch_size,
+                    notes: model.notes.clone(),
+                };
+                let _ = reply.send(self.model.as_ref().map(opened).map_err(Clone::clone));
             }
             Job::Process { session, batch } => {
                 let state = self.sessions.entry(session).or_default();
@@ -243,13 +255,13 @@ fn wait<T>(answer: &Receiver<Result<T, EngineError>>, cancel: &CancelToken) -> R
 struct SessionHandle {
     server: Arc<Server>,
     session: u64,
-    device: String,
+    opened: Opened,
     seeded: bool,
 }
 
 impl Engine for SessionHandle {
     fn batch_frames(&self, parameters: &EditParameters) -> usize {
-        batch::frames_of(parameters.batch_size, parameters.keyframe_interval, self.seeded)
+        parameters.batch_frames(self.opened.batch_size, self.seeded)
     }
 
     fn process(
@@ -273,7 +285,11 @@ impl Engine for SessionHandle {
     }
 
     fn device(&self) -> String {
-        self.device.clone()
+        self.opened.device.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.opened.notes.clone()
     }
 
     fn loaded(&self) -> Loaded {
@@ -303,11 +319,12 @@ mod tests {
         }
         let dead = Arc::new(Server { jobs: Some(jobs), thread: Some(thread), abandoned: CancelToken::new() });
         SERVERS.lock().insert(key, Arc::downgrade(&dead));
-        let mut session =
-            SessionHandle { server: dead.clone(), session: 0, device: "cpu".into(), seeded: false };
+        let opened = Opened { device: "cpu".into(), batch_size: None, notes: vec![] };
+        let mut session = SessionHandle { server: dead.clone(), session: 0, opened, seeded: false };
         let told = session.process(vec![], &EditParameters::default(), &CancelToken::new()).unwrap_err();
         assert!(matches!(&told, EngineError::Internal(said) if said.contains("thread has ended")), "{told}");
-        let next = open(&model, ("cpu", "auto"), None, &CancelToken::new()).expect("a session that works");
+        let next =
+            open((&model, "auto"), ("cpu", "auto"), None, &CancelToken::new()).expect("a session that works");
         assert_eq!(next.device(), "cpu");
     }
 }

@@ -7,12 +7,16 @@ use std::{
 };
 
 use serde::Deserialize;
+use serde_json::{Map, Number, Value};
 
 use super::{
     Component, LoraFile, WeightsError,
+    checkpoint::Checkpoint,
     component::{config_file, read_json},
     files,
+    lora_sampling::Sampling,
     part::Part,
+    presets::{self, Preset},
     unreadable,
 };
 
@@ -23,15 +27,23 @@ pub struct ModelFolder {
     own: Option<PathBuf>,
     /// All networks in one file of the original layout.
     checkpoint: Option<PathBuf>,
-    /// Where the components lie that a model with a checkpoint does not bring.
+    /// Where what the model does not bring may be taken from.
     base: Vec<PathBuf>,
+    /// What is changed of it.
+    preset: Preset,
 }
 
 /// The model folder that lends configs to single files.
 const BASE: &str = "sd15";
 const INDEX: &str = "model_index.json";
+const PRESETS: &str = "presets";
+const SCHEDULER: &str = "scheduler";
 /// A diffusion model's, by diffusers' names.
 const PARTS: [&str; 6] = ["unet", "controlnet", "vae", "text_encoder", "tokenizer", "scheduler"];
+/// What a model of diffusers' never brings, and is lent to it.
+const LENT: [&str; 3] = ["flow", "interpolation", "editor"];
+/// How diffusers calls such a model in `model_index.json`.
+const DIFFUSERS_CLASS: &str = "StableDiffusion";
 
 /// What `model_index.json` may say of files, besides diffusers' own.
 #[derive(Default, Deserialize)]
@@ -41,18 +53,21 @@ struct Files {
     checkpoint: Option<PathBuf>,
     /// Merged into UNet and text encoder, in this order.
     loras: Vec<LoraEntry>,
+    #[serde(rename = "_class_name")]
+    class_name: String,
 }
 
-#[derive(Deserialize)]
+/// A LoRA, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LoraEntry {
+pub(super) struct LoraEntry {
     file: PathBuf,
     #[serde(default = "as_trained")]
-    strength: f64,
+    strength: Number,
 }
 
-fn as_trained() -> f64 {
-    1.0
+fn as_trained() -> Number {
+    1.into()
 }
 
 impl ModelFolder {
@@ -80,13 +95,33 @@ impl ModelFolder {
             let tried = places.iter().map(|place| place.join(BASE)).collect();
             return Err(WeightsError::NoModel { name: BASE.into(), tried });
         }
-        Ok(Self { own: None, checkpoint: Some(absolute(file)), base })
+        Ok(Self { own: None, checkpoint: Some(absolute(file)), base, preset: Preset::default() })
     }
 
     fn of_folder(folder: &Path, places: &[PathBuf]) -> Result<Self, WeightsError> {
-        let checkpoint = files_of(&folder.join(INDEX))?.checkpoint.map(|file| absolute(&folder.join(file)));
-        let base = if checkpoint.is_some() { base(places) } else { vec![] };
-        Ok(Self { own: Some(folder.into()), checkpoint, base })
+        let files = files_of(&folder.join(INDEX))?;
+        let checkpoint = files.checkpoint.map(|file| absolute(&folder.join(file)));
+        let borrows = checkpoint.is_some() || files.class_name.starts_with(DIFFUSERS_CLASS);
+        let base = if borrows { base(places) } else { vec![] };
+        Ok(Self { own: Some(folder.into()), checkpoint, base, preset: Preset::default() })
+    }
+
+    /// The same model, run as the entry `name` of `flowvid.presets` in `model_index.json` says; `auto` changes nothing.
+    ///
+    /// # Errors
+    /// [`WeightsError::NoPreset`] lists those that there are, [`WeightsError::Unreadable`].
+    pub fn with_preset(self, name: &str) -> Result<Self, WeightsError> {
+        if name == presets::AUTO {
+            return Ok(self);
+        }
+        let listed = self.own_options()?.remove(PRESETS).unwrap_or_default();
+        let Some(entry) = listed.get(name) else {
+            let known = listed.as_object().map(|listed| listed.keys().cloned().collect()).unwrap_or_default();
+            return Err(WeightsError::NoPreset { file: self.index_file(), name: name.into(), known });
+        };
+        let wrong =
+            |cause: String| unreadable(&self.index_file(), &format!("flowvid.presets.{name}: {cause}"));
+        Ok(Self { preset: Preset::read(entry).map_err(wrong)?, ..self })
     }
 
     /// Where it lies.
@@ -105,7 +140,50 @@ impl ModelFolder {
 
     /// Where [`index`](Self::index) is read from.
     pub fn index_file(&self) -> PathBuf {
-        self.layers().next().map_or_else(|| INDEX.into(), |folder| folder.join(INDEX))
+        self.layers(INDEX).next().map_or_else(|| INDEX.into(), |folder| folder.join(INDEX))
+    }
+
+    /// `flowvid` of `model_index.json`: how the model is run where the user asks for nothing else. What a LoRA needs,
+    /// and then the preset's values, are in their places.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`].
+    pub fn options(&self) -> Result<Map<String, Value>, WeightsError> {
+        let mut options = self.own_options()?;
+        options.remove(PRESETS);
+        options.extend(self.distilled()?.map(|(sampling, _)| sampling.options()).unwrap_or_default());
+        options.extend(self.preset.options.clone());
+        Ok(options)
+    }
+
+    /// What the user should know of how the model is run.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`].
+    pub fn notes(&self) -> Result<Vec<String>, WeightsError> {
+        Ok(self.distilled()?.map(|(sampling, file)| sampling.note(&file)).into_iter().collect())
+    }
+
+    /// The last LoRA that wants a sampling of its own, unless the preset decides about all of it.
+    fn distilled(&self) -> Result<Option<(Sampling, PathBuf)>, WeightsError> {
+        if self.preset.decides_sampling() {
+            return Ok(None);
+        }
+        for LoraFile { file, strength } in self.loras()?.into_iter().rev() {
+            let found = Sampling::of(&file, &Checkpoint::open(&file)?.metadata);
+            if let Some(sampling) = found.filter(|_| strength != 0.0) {
+                return Ok(Some((sampling, file)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn own_options(&self) -> Result<Map<String, Value>, WeightsError> {
+        match self.index()?.get_mut("flowvid").map(Value::take) {
+            None => Ok(Map::new()),
+            Some(Value::Object(options)) => Ok(options),
+            Some(_) => Err(unreadable(&self.index_file(), &"flowvid is no table")),
+        }
     }
 
     /// Whether all that `model_index.json` lists of a diffusion model's parts is there.
@@ -140,13 +218,21 @@ impl ModelFolder {
         let folder = self.place(name).filter(|folder| config_file(folder).is_file());
         let folder = folder.ok_or_else(|| self.lacks(name))?;
         let is_own = self.own.as_ref().is_some_and(|own| folder.starts_with(own));
+        let is_preset = self.preset.folders.contains_key(name);
         let mut component = Component::open(folder)?;
         component.part = Part::of(name);
-        if component.part.is_some() && !(is_own && files::find(&component.folder).is_some()) {
+        let has_weights = is_own && files::find(&component.folder).is_some();
+        if component.part.is_some() && !is_preset && !has_weights {
             component.single_file = self.checkpoint.clone();
         }
         if matches!(component.part, Some(Part::UNet | Part::TextEncoder)) {
             component.loras = self.loras()?;
+        }
+        if name == SCHEDULER
+            && !is_preset
+            && let Some((sampling, _)) = self.distilled()?
+        {
+            sampling.change(&mut component.config);
         }
         Ok(component)
     }
@@ -174,23 +260,32 @@ impl ModelFolder {
         }
     }
 
-    /// The LoRAs that `model_index.json` lists: `"loras": [{"file": "lora/ink.safetensors", "strength": 0.8}]`.
+    /// The LoRAs that `model_index.json` lists, `"loras": [{"file": "lora/ink.safetensors", "strength": 0.8}]`, and
+    /// the preset's.
     ///
     /// # Errors
     /// [`WeightsError::Unreadable`].
     pub fn loras(&self) -> Result<Vec<LoraFile>, WeightsError> {
         let index = self.index_file();
         let folder = index.parent().unwrap_or(Path::new(""));
-        let lora = |LoraEntry { file, strength }| LoraFile { file: folder.join(file), strength };
-        Ok(files_of(&index)?.loras.into_iter().map(lora).collect())
+        let lora = |LoraEntry { file, strength }| LoraFile {
+            file: folder.join(file),
+            strength: strength.as_f64().unwrap_or(f64::NAN),
+        };
+        let listed = files_of(&index)?.loras.into_iter();
+        Ok(listed.chain(self.preset.loras.iter().cloned()).map(lora).collect())
     }
 
-    fn layers(&self) -> impl Iterator<Item = &PathBuf> {
-        self.own.iter().chain(&self.base)
+    /// The model's folders, what is found in the first one counts. From the base a model of diffusers' folders takes
+    /// only what is not diffusers'.
+    fn layers(&self, component: &str) -> impl Iterator<Item = &PathBuf> {
+        let borrows = self.checkpoint.is_some() || LENT.contains(&component);
+        self.own.iter().chain(self.base.iter().filter(move |_| borrows))
     }
 
     fn place(&self, component: &str) -> Option<PathBuf> {
-        self.layers().map(|folder| folder.join(component)).find(|folder| folder.is_dir())
+        let folder = self.preset.folders.get(component).map_or(Path::new(component), PathBuf::as_path);
+        self.layers(component).map(|layer| layer.join(folder)).find(|folder| folder.is_dir())
     }
 
     fn lacks(&self, component: &str) -> WeightsError {
@@ -223,17 +318,22 @@ fn files_of(index: &Path) -> Result<Files, WeightsError> {
     serde_json::from_value(read_json(index)?).map_err(|error| unreadable(index, &error))
 }
 
+/// The user's own models: `flowvid/models` in `XDG_DATA_HOME` or `~/.local/share`.
+pub fn data_folder() -> Option<PathBuf> {
+    let data_home = env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
+    data_home.map(|folder| folder.join("flowvid/models"))
+}
+
 /// The places where a model's name is looked for, first one first: `FLOWVID_MODELS`, the user's data
 /// folder, `flowvid/models` beside the installed plugin, the source tree's `models/`.
 ///
 /// - `plugin_folder`: where the plugin's own file lies, if it is known
 pub fn search_path(plugin_folder: Option<&Path>) -> Vec<PathBuf> {
     let from_variable = env::var_os("FLOWVID_MODELS").map(|value| env::split_paths(&value).collect());
-    let data_home = env::var_os("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
     let mut places: Vec<PathBuf> = from_variable.unwrap_or_default();
-    places.extend(data_home.map(|folder| folder.join("flowvid/models")));
+    places.extend(data_folder());
     places.extend(plugin_folder.map(|folder| folder.join("flowvid/models")));
     places.push(concat!(env!("CARGO_MANIFEST_DIR"), "/models").into());
     places

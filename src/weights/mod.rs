@@ -8,15 +8,17 @@ mod legacy;
 mod load;
 mod lora;
 mod lora_keys;
+mod lora_sampling;
 mod nearest;
 mod part;
+mod presets;
 mod save;
 mod single_file;
 mod store;
 
 pub use component::Component;
 pub(crate) use component::read_json;
-pub use folder::{ModelFolder, search_path};
+pub use folder::{ModelFolder, data_folder, search_path};
 pub use load::{NetworkConfig, fill, load, weights_file};
 pub use lora::LoraFile;
 pub use save::save;
@@ -53,6 +55,17 @@ pub enum WeightsError {
         model: PathBuf,
         /// The places tried.
         tried: Vec<PathBuf>,
+    },
+    /// The model has no such preset.
+    #[error("{file} has no preset `{name}`{}: set preset=auto, or describe it there under flowvid.presets as \
+            models/sd15/README.md shows", list(.known))]
+    NoPreset {
+        /// `model_index.json`.
+        file: PathBuf,
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
     },
     /// A file is missing or damaged, or says what cannot be.
     #[error("{file}: {cause}; run `make setup`, or copy the model's folder anew")]
@@ -114,6 +127,10 @@ pub enum WeightsError {
         /// What would fit.
         expected: String,
     },
+}
+
+fn list(presets: &[String]) -> String {
+    if presets.is_empty() { String::new() } else { format!(", but {}", presets.join(", ")) }
 }
 
 pub(crate) fn unreadable(file: &Path, cause: &dyn std::fmt::Display) -> WeightsError {

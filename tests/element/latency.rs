@@ -2,6 +2,7 @@
 
 use gst::{ClockTime, prelude::*};
 use gst_video::VideoFormat;
+use gstflowvid::engine::IdentityScript;
 
 use crate::rig::*;
 
@@ -34,6 +35,31 @@ fn a_full_batch_is_held_exactly() {
         assert!(max.is_none_or(|max| max >= min), "{rate:?}");
     }
     assert_eq!(BATCH * 40_000_000, 200_000_000);
+}
+
+#[test]
+fn the_engines_own_batch_is_told_once_it_is_open() {
+    let element = filter(0, 2);
+    let (open, gate) = crossbeam_channel::bounded(0);
+    element.set_identity_script(IdentityScript {
+        load_gate: Some(gate),
+        batch_size: Some(3),
+        ..Default::default()
+    });
+    let bus = bus(&element);
+    let mut harness = harness(&element);
+    harness.set_live(true);
+    harness.set_src_caps(small().to_caps().unwrap());
+    harness.play();
+    let sixteen = ClockTime::from_mseconds(31 * 40);
+    assert_eq!(told_latency(&element).1, sixteen, "what is likely, before the model is asked");
+    while bus.pop_filtered(&[gst::MessageType::Latency]).is_some() {}
+    drop(open);
+    let told = bus.timed_pop_filtered(ClockTime::from_seconds(20), &[gst::MessageType::Latency]);
+    assert!(told.is_some(), "the pipeline was not told");
+    assert_eq!(told_latency(&element).1, BATCH * ClockTime::from_mseconds(40));
+    feed(&mut harness, 0..5);
+    assert_eq!(harness.pull().unwrap().pts(), Some(ClockTime::ZERO), "five frames are a batch");
 }
 
 #[test]

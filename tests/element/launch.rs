@@ -21,7 +21,7 @@ fn command_lines() {
              negative-prompt=blurry edited-frame=/a/picture.png batch-size=4 keyframe-interval=2 steps=10 \
              guidance-scale=7.5 strength=0.8 seed=18446744073709551615 condition=canny processing-size=320 \
              propagation=warp interpolation=source-flow color-calibration=false device=cuda:1 dtype=bf16 \
-             model=nano ! fakesink name=sink",
+             model=nano preset=preview ! fakesink name=sink",
             20,
         ),
     ] {

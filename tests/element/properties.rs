@@ -51,7 +51,7 @@ fn a_new_element_has_the_defaults_of_its_specs() {
     }
     let defaults = ["model", "batch-size", "keyframe-interval", "processing-size", "strength", "engine"]
         .map(|name| element.property_value(name).serialize().unwrap().to_string());
-    assert_eq!(defaults, ["nano", "16", "4", "448", "1", "flowvid"]);
+    assert_eq!(defaults, ["nano", "0", "4", "448", "1", "flowvid"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Weights as people have them: files of a component, whole models in one file, LoRAs.
 
+mod borrowed;
 #[path = "../common/mod.rs"]
 mod common;
 mod files;

@@ -153,6 +153,16 @@ impl Stream {
         self.state.lock().load.working = true;
     }
 
+    /// The engine says that a full batch has so many frames. True if the pipeline must hear of another latency.
+    pub fn set_batch(&self, frames: usize) -> bool {
+        self.change(|state| {
+            let differs = frames != state.load.batch_frames;
+            state.load.batch_frames = frames;
+            state.resize();
+            differs
+        })
+    }
+
     /// Makes room for batches of `frames`. True if the pipeline must hear of a greater latency.
     pub fn make_room(&self, frames: usize) -> bool {
         self.change(|state| {
