@@ -1,7 +1,7 @@
 # Every target does the set-up that it needs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutants valgrind doctor bench train install clean-deps
+.PHONY: help setup demo test check mutants valgrind doctor bench train models install clean-deps
 
 # Tests without torch have a build folder of their own, so that the two feature sets do not undo each other's work.
 NO_TORCH := --no-default-features --features element
@@ -53,6 +53,9 @@ bench: setup ## Time the stages and the whole, as a table
 train: setup ## Train the embedded model on this machine (MINUTES=60); goes on where it was stopped
 	.deps/venv/bin/python scripts/training_data.py
 	cargo run --locked --quiet --release --example train -- --minutes $(or $(MINUTES),60)
+
+models: setup ## Fetch a model's weights from a hub into your data folder (MODEL=sd15; ACCEPT_LICENCE=yes asks nothing)
+	@cargo run --locked --quiet --release --example models -- $(or $(MODEL),sd15) $(if $(ACCEPT_LICENCE),--accept-licence)
 
 install: setup ## Copy plugin, models and libtorch to PREFIX/lib/gstreamer-1.0, or to GStreamer's own plugin folder
 	@scripts/install.sh

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// No folder of that name.
-    #[error("no model `{name}`: looked in {}; run `make setup`, or set model to a folder that holds model_index.json, or to a .safetensors file",
+    #[error("no model `{name}`: looked in {}; run `make setup` (or `make models`, for one that is fetched from a hub), or set model to a folder that holds model_index.json, or to a .safetensors file",
             .tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
     NoModel {
         /// The property's value.
@@ -39,7 +39,10 @@ pub enum WeightsError {
         tried: Vec<PathBuf>,
     },
     /// A component's folder is missing.
-    #[error("{folder} has no component `{component}`: the model folder is incomplete, run `make setup`")]
+    #[error(
+        "{folder} has no component `{component}`: the model folder is incomplete, run `make setup` or, for sd15, \
+            `make models`"
+    )]
     NoComponent {
         /// The model's folder.
         folder: PathBuf,
