@@ -1,7 +1,7 @@
 # Every target does the set-up that it needs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutants valgrind doctor bench train models install clean-deps
+.PHONY: help setup demo test check mutants valgrind doctor bench train models verify install clean-deps
 
 # Tests without torch have a build folder of their own, so that the two feature sets do not undo each other's work.
 NO_TORCH := --no-default-features --features element
@@ -56,6 +56,9 @@ train: setup ## Train the embedded model on this machine (MINUTES=60); goes on w
 
 models: setup ## Fetch a model's weights from a hub into your data folder (MODEL=sd15; ACCEPT_LICENCE=yes asks nothing)
 	@cargo run --locked --quiet --release --example models -- $(or $(MODEL),sd15) $(if $(ACCEPT_LICENCE),--accept-licence)
+
+verify: setup ## Compare a model's weights with the numbers that diffusers' tests publish: yes or no (MODEL=sd15)
+	@cargo run --locked --quiet --release --example verify -- $(or $(MODEL),sd15)
 
 install: setup ## Copy plugin, models and libtorch to PREFIX/lib/gstreamer-1.0, or to GStreamer's own plugin folder
 	@scripts/install.sh
