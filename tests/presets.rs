@@ -1,15 +1,21 @@
 //! Presets: what `model_index.json` lists by name is laid over the model, and what the user sets comes before it.
 
 mod common;
+#[path = "../examples/random_model/folder.rs"]
+mod folder;
 
 use std::{fs, path::Path, sync::Arc};
 
 use common::{copy_folder, project};
+use folder::{Autoencoder, RandomModel, SchedulerKind, Size};
 use gstflowvid::{
+    diffusion::DiffusionModel,
     engine::{CancelToken, EditParameters, Engine, ModelRequest, open},
+    torch::Placement,
     weights::{Component, LoraFile, ModelFolder},
 };
 use serde_json::{Value, json};
+use tch::{Kind, Tensor};
 
 /// A copy of the embedded model with an index of the test's own.
 struct Model(tempfile::TempDir);
@@ -101,6 +107,35 @@ fn another_preset_is_another_model() {
     let sessions = [model.open("auto"), model.open("preview"), model.open("preview")];
     let [auto, preview, again] = sessions.each_ref().map(|session| session.loaded());
     assert!(!Arc::ptr_eq(&auto, &preview) && Arc::ptr_eq(&preview, &again));
+}
+
+#[test]
+fn a_preset_draws_with_its_own_scheduler_and_autoencoder() {
+    let root = tempfile::tempdir().unwrap();
+    let place = |name: &str| root.path().join(name);
+    let write = |name: &str, vae, scheduler| {
+        RandomModel { size: Size::Tiny, vae, scheduler, seed: 1, kind: Kind::Half }
+            .write(&place(name))
+            .unwrap();
+    };
+    write("tiny", Autoencoder::Kl, SchedulerKind::Ddim);
+    write("swift", Autoencoder::Tiny, SchedulerKind::Lcm);
+    fs::rename(place("swift/vae"), place("tiny/vae_tiny")).unwrap();
+    fs::rename(place("swift/scheduler"), place("tiny/scheduler_lcm")).unwrap();
+    let index = place("tiny/model_index.json");
+    let mut value: Value = serde_json::from_str(&fs::read_to_string(&index).unwrap()).unwrap();
+    value["flowvid"]["presets"]["preview"] = json!({ "vae": "vae_tiny", "scheduler": "scheduler_lcm" });
+    fs::write(index, value.to_string()).unwrap();
+    let drawn = |preset: &str| {
+        let folder = ModelFolder::find("tiny", &[root.path().into()]).unwrap().with_preset(preset).unwrap();
+        let model = DiffusionModel::load(&folder, Placement::cpu()).unwrap();
+        let latents = Tensor::ones([1, 4, 8, 8], (Kind::Float, Placement::cpu().device));
+        (model.scheduler().most_steps(), model.decode_latents(&latents))
+    };
+    let [(ddim, full), (lcm, small)] = ["auto", "preview"].map(drawn);
+    assert_eq!((ddim, lcm), (1000, 50));
+    assert_eq!(full.size(), small.size());
+    assert!((full - small).abs().max().double_value(&[]) > 0.01, "one autoencoder for both");
 }
 
 /// A LoRA of no layers.
