@@ -214,3 +214,22 @@ fn a_panic_on_the_engines_thread_reaches_the_bus_and_the_next_run_works() {
     assert_eq!(play(&pipeline).len(), 9);
     pipeline.set_state(gst::State::Null).unwrap();
 }
+
+/// The embedded model has no presets: that is said before anything is loaded.
+#[test]
+fn a_preset_that_the_model_lacks_is_told_with_what_to_do() {
+    let _alone = alone();
+    let pipeline = launch(&format!("{PICTURES},width=448,height=256"), "preset=preview device=cpu");
+    let loads = loads_of(|| {
+        let bus = pipeline.bus().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let end = bus.timed_pop_filtered(PATIENCE, &[gst::MessageType::Error]).expect("an error");
+        let gst::MessageView::Error(error) = end.view() else { unreachable!("filtered") };
+        let said = error.error().to_string();
+        for word in ["nano/model_index.json", "`preview`", "preset=auto"] {
+            assert!(said.contains(word), "{word} is missing in: {said}");
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+    });
+    assert_eq!(loads, 0);
+}

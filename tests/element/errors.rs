@@ -116,6 +116,21 @@ fn loading_is_told_from_start_to_end() {
 }
 
 #[test]
+fn what_the_model_has_to_say_stands_with_its_loading() {
+    let element = filter(3, 2);
+    let note = "x.safetensors is an LCM LoRA";
+    element.set_identity_script(IdentityScript { notes: vec![note.into()], ..Default::default() });
+    let bus = bus(&element);
+    let mut harness = playing(&element, &small());
+    feed(&mut harness, 0..1);
+    harness.push_event(gst::event::Eos::new());
+    pull_all(&mut harness);
+    let complete = bus.iter_filtered(&[MessageType::Progress]).last().expect("it was loaded");
+    let gst::MessageView::Progress(progress) = complete.view() else { unreachable!("filtered") };
+    assert_eq!(progress.get().2, format!("model loaded on none; {note}"));
+}
+
+#[test]
 fn nothing_to_do_is_said_once() {
     let element = filter(2, 1);
     element.set_property_from_str("engine", "flowvid");
