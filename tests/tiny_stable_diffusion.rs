@@ -213,3 +213,23 @@ fn later_batches_see_the_shots_anchor() {
     assert!(known == second_batch(2), "another run, other bytes");
     assert!(known != second_batch(3), "steps change nothing");
 }
+
+#[test]
+fn a_controlnet_that_nobody_knows_is_asked_about() {
+    let (root, folder) = written(TINY);
+    let index = root.path().join("tiny/model_index.json");
+    let mut value: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&index).unwrap()).unwrap();
+    value["flowvid"]["controlnets"].as_object_mut().unwrap().remove("controlnet_1");
+    std::fs::write(&index, value.to_string()).unwrap();
+    let error = DiffusionModel::load(&folder, Placement::cpu()).unwrap_err().to_string();
+    assert!(error.contains("controlnet_1") && error.contains("inpaint"), "{error}");
+    let config = root.path().join("tiny/controlnet_1/config.json");
+    let mut value: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
+    value["_name_or_path"] = "control_v11p_sd15_inpaint".into();
+    std::fs::write(&config, value.to_string()).unwrap();
+    let model = DiffusionModel::load(&folder, Placement::cpu()).unwrap();
+    let known: Vec<_> = model.control_conditions().collect();
+    assert_eq!(known, [ControlCondition::Canny, ControlCondition::Inpaint]);
+}

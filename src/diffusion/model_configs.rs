@@ -107,17 +107,16 @@ fn controlnets(folder: &ModelFolder) -> Result<Vec<ControlNetPart>, WeightsError
         let condition = own.condition.or_else(|| ControlCondition::recognise(&component.config));
         let condition = condition.ok_or_else(|| WeightsError::Unreadable {
             file: component.config_file(),
-            cause: format!(
-                r#"it does not tell what the network was trained on: add "flowvid": {{"controlnets": {{"{name}":
-                 {{"condition": "canny"}}}}}} (or depth, or inpaint) to model_index.json"#
-            )
-            .replace("\n                ", ""),
+            cause: format!("{name} {UNTOLD}"),
         })?;
         let schedule = ControlNetSchedule::new(condition, &own);
         Ok(ControlNetPart { config: component.network_config()?, name, schedule })
     };
     (0..MOST).map(name).filter(|name| folder.has(name)).map(part).collect()
 }
+
+const UNTOLD: &str = "does not tell what it was trained on: name it in model_index.json, \
+    \"flowvid\": {\"controlnets\": {\"controlnet\": {\"condition\": \"canny\"}}} (or depth, or inpaint)";
 
 /// `model_index.json`, `flowvid.controlnets`.
 fn controlnet_options(folder: &ModelFolder) -> Result<BTreeMap<String, ControlNetOptions>, WeightsError> {
