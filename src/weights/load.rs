@@ -7,12 +7,15 @@ use std::{
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tch::nn::{Path, VarStore};
+use tch::{
+    Device,
+    nn::{Path, VarStore},
+};
 
 use super::{
     Component, WeightsError, checkpoint::Checkpoint, lora::Loras, store::copy_checkpoint, unreadable,
 };
-use crate::torch::Placement;
+use crate::torch::{Placement, channels_last};
 
 /// A network's `config.json`.
 pub trait NetworkConfig: DeserializeOwned {
@@ -48,7 +51,18 @@ pub fn load<C: NetworkConfig, M>(
     store.set_kind(placement.kind);
     merge_into(&mut store, component, &checkpoint)?;
     store.freeze();
+    if placement.device == Device::Cpu {
+        lay_channels_last(&store);
+    }
     Ok(network)
+}
+
+/// On a CPU the networks' pictures have channels last; a convolution whose weights have not would copy them in each call.
+fn lay_channels_last(store: &VarStore) {
+    for mut weight in store.variables().into_values().filter(|variable| variable.dim() == 4) {
+        let laid = channels_last(&weight);
+        weight.set_data(&laid);
+    }
 }
 
 /// Fills a network's variables with `component`'s weights, LoRAs included. Of several files in its folder one is read:
