@@ -6,7 +6,7 @@ mod folder;
 
 use std::{
     env, fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
 
@@ -31,16 +31,10 @@ const PREVIEW: RandomModel = RandomModel { vae: Autoencoder::Tiny, scheduler: Sc
 struct Studio(TempDir);
 
 impl Studio {
-    /// A clip and a model; what a model folder of Stable Diffusion does not bring is this tree's.
+    /// A clip and a model.
     fn new(model: RandomModel) -> Self {
         let studio = Self(TempDir::new().unwrap());
-        let folder = studio.path("model");
-        model.write(&folder).unwrap();
-        for (part, of) in [("flow", "gmflow"), ("interpolation", "rife"), ("editor", "nano/editor")] {
-            let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(of);
-            fs::create_dir(folder.join(part)).unwrap();
-            fs::write(folder.join(part).join("config.json"), format!(r#"{{"shared": {shared:?}}}"#)).unwrap();
-        }
+        model.write(&studio.path("model")).unwrap();
         let caps = format!("video/x-raw,width={WIDTH},height={HEIGHT},framerate=25/1");
         studio.succeed(&format!(
             "videotestsrc num-buffers={FRAMES} pattern=ball ! {caps} ! x264enc tune=zerolatency ! mp4mux ! \
