@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Times the element without an engine, the engine's stages on the demo clip, and compares diffusion with warp alone.
+# Times the element without an engine, measures a process's memory, times the engine's stages on the demo clip, and
+# compares diffusion with warp alone.
 
 . "$(dirname "$0")/lib.sh"
 
 use_plugin
 cargo run --locked --quiet --release --example element_overhead
+cargo run --locked --quiet --release --example element_memory
 frames=$(mktemp -d)
 trap 'rm -r "$frames"' EXIT
 extract() { # WIDTH HEIGHT COUNT FOLDER
