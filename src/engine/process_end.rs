@@ -7,6 +7,7 @@
 
 use std::{collections::HashMap, ffi::c_int, time::Duration};
 
+use once_cell::sync::Lazy;
 use parking_lot::{Condvar, Mutex};
 
 use super::CancelToken;
@@ -22,40 +23,64 @@ struct State {
     next: u64,
 }
 
-static STATE: once_cell::sync::Lazy<Mutex<State>> = once_cell::sync::Lazy::new(Default::default);
-static LEFT: Condvar = Condvar::new();
+/// The way into libtorch, which the end of the process shuts.
+#[derive(Default)]
+struct Door {
+    state: Mutex<State>,
+    left: Condvar,
+}
+
+static DOOR: Lazy<Door> = Lazy::new(Default::default);
 
 unsafe extern "C" {
     fn atexit(handler: extern "C" fn()) -> c_int;
 }
 
-/// The calling thread's stay in libtorch.
-#[derive(Debug)]
-pub struct Inside(u64);
+/// A thread's stay in libtorch.
+pub struct Inside<'a> {
+    door: &'a Door,
+    id: u64,
+}
+
+impl Door {
+    fn enter(&self, cancel: &CancelToken) -> Option<Inside<'_>> {
+        let mut state = self.state.lock();
+        if state.ending {
+            return None;
+        }
+        let id = state.next;
+        state.next += 1;
+        state.inside.insert(id, cancel.clone());
+        Some(Inside { door: self, id })
+    }
+
+    /// Calls all out who are inside, and waits until they are.
+    fn shut(&self) {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.ending, true) {
+            return; // an earlier handler has waited
+        }
+        state.inside.values().for_each(CancelToken::cancel);
+        self.left.wait_while_for(&mut state, |state| !state.inside.is_empty(), PATIENCE);
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.door.state.lock().inside.remove(&self.id);
+        self.door.left.notify_all();
+    }
+}
 
 /// The calling thread goes into libtorch; whoever raises `cancel` gets it out again. `None` once the process
 /// ends.
-pub fn enter(cancel: &CancelToken) -> Option<Inside> {
-    let mut state = STATE.lock();
-    if state.ending {
-        return None;
-    }
-    let id = state.next;
-    state.next += 1;
-    state.inside.insert(id, cancel.clone());
-    Some(Inside(id))
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        STATE.lock().inside.remove(&self.0);
-        LEFT.notify_all();
-    }
+pub fn enter(cancel: &CancelToken) -> Option<Inside<'static>> {
+    DOOR.enter(cancel)
 }
 
 /// Whether the process is ending: threads that stay out of libtorch for good cannot be waited for.
 pub fn has_begun() -> bool {
-    STATE.lock().ending
+    DOOR.state.lock().ending
 }
 
 /// Has the end of the process wait for all who are inside. Handlers run in the reverse order of their
@@ -68,10 +93,27 @@ pub fn wait_for_threads() {
 }
 
 extern "C" fn call_out() {
-    let mut state = STATE.lock();
-    if std::mem::replace(&mut state.ending, true) {
-        return; // an earlier handler has waited
+    DOOR.shut();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What this one says of the thread inside, `tests/process_end.rs` shows of libtorch.
+    #[test]
+    fn the_end_calls_threads_out_and_waits_until_they_are() {
+        let (door, cancel) = (Door::default(), CancelToken::new());
+        let inside = door.enter(&cancel).expect("nothing ends yet");
+        std::thread::scope(|scope| {
+            let end = scope.spawn(|| door.shut());
+            cancel.raised().recv().unwrap_err();
+            for _ in 0..10_000 {
+                std::thread::yield_now();
+                assert!(!end.is_finished(), "the process would end with a thread in libtorch");
+            }
+            drop(inside);
+        });
+        assert!(door.enter(&cancel).is_none(), "nobody gets in again");
     }
-    state.inside.values().for_each(CancelToken::cancel);
-    LEFT.wait_while_for(&mut state, |state| !state.inside.is_empty(), PATIENCE);
 }
