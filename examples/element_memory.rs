@@ -14,16 +14,20 @@ use gst::prelude::*;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 type Size = (u64, u64);
+/// By the frames of a batch.
+type BytesAPixel = fn(u64) -> f64;
 
 /// What a pixel takes in bytes, by engine: all that grows with the picture.
 ///
 /// The queues hold two batches on their way in and one on its way out, I420 with 1.5 bytes. An engine that looks at the
 /// pictures has a batch as RGB with 3 bytes and as many results, and enlarges one frame at a time, for
 /// which it needs some 40 planes of 4 bytes.
-const ENGINES: [(&str, fn(u64) -> f64); 2] = [
+const ENGINES: [(&str, BytesAPixel); 2] = [
     ("engine=identity", |batch| 1.5 * 3.0 * batch as f64),
     ("prompt=pencil model=nano", |batch| (1.5 * 3.0 + 2.0 * 3.0) * batch as f64 + 40.0 * 4.0),
 ];
+/// The default of `batch-size`.
+const KEYFRAMES: u64 = 16;
 /// What processing-size makes of the others: what this takes does not grow with the picture.
 const PROCESSED: Size = (448, 256);
 const SIZES: [Size; 2] = [(1920, 1080), (3840, 2160)];
@@ -52,10 +56,9 @@ fn fill(settings: &str, (width, height): Size) -> Fallible<u64> {
     peak()
 }
 
-/// Frames of one batch.
+/// Frames of one batch. Neither engine has a batch size of its own, so the default one holds.
 fn batch(filter: &gst::Element) -> u64 {
-    let number = |name| u64::from(filter.property::<u32>(name));
-    (number("batch-size") - 1) * number("keyframe-interval") + 1
+    (KEYFRAMES - 1) * u64::from(filter.property::<u32>("keyframe-interval")) + 1
 }
 
 fn peak() -> Fallible<u64> {
