@@ -210,7 +210,7 @@ fn a_preset_that_is_not_there_or_wrong_is_refused_by_name() {
     refused(&json!({ "quality": {}, "swift": {} }), &[&remedy[..], &["quality, swift"]].concat());
     let wrong = |entry: Value, words: &[&str]| refused(&json!({ "preview": entry }), words);
     wrong(json!(4), &["flowvid.presets.preview", "no table"]);
-    wrong(json!({ "sheduler": "x" }), &["`sheduler`", "perhaps scheduler"]);
+    wrong(json!({ "schedulers": "x" }), &["`schedulers`", "perhaps scheduler"]);
     wrong(json!({ "vae": 4 }), &["vae", "string"]);
     wrong(json!({ "num_inference_steps": 0 }), &["num_inference_steps is 0", "from 1 up"]);
     wrong(json!({ "guidance_scale": "high" }), &["guidance_scale is \"high\"", "from 1 up"]);
