@@ -14,7 +14,7 @@ use std::{
 
 use clap::Parser;
 use gstflowvid::engine::{
-    CancelToken, EditParameters, EditedFrame, Frame, ModelRequest, Picture, Propagation, Samples, open,
+    CancelToken, EditParameters, EditedFrame, Frame, ModelRequest, Pace, Picture, Propagation, Samples, open,
 };
 
 /// Edits a folder of pictures as the frames of a video.
@@ -27,7 +27,7 @@ struct Arguments {
     /// What the video should look like.
     #[arg(long, default_value = "")]
     prompt: String,
-    /// The first picture, edited.
+    /// The first picture, edited; or a folder of edited pictures, named by their times in seconds.
     #[arg(long)]
     edited_frame: Option<PathBuf>,
     /// Name or folder of the model.
@@ -58,7 +58,11 @@ fn main() -> Fallible<()> {
     fs::create_dir_all(&arguments.output)?;
     let mut done = 0;
     while done < files.len() {
-        let batch = &files[done..files.len().min(done + engine.batch_frames(&parameters))];
+        let frame_time = 1e9 / arguments.rate;
+        let pace =
+            Pace { first: (done as f64 * frame_time).round() as u64, frame: frame_time.round() as u64 };
+        let wanted = engine.batch_frames_at(&parameters, pace);
+        let batch = &files[done..files.len().min(done + wanted)];
         let frames = batch.iter().enumerate().map(|(index, file)| frame(file, done + index, arguments.rate));
         let frames = frames.collect::<Fallible<Vec<_>>>()?;
         let begun = Instant::now();

@@ -1,18 +1,17 @@
-//! `edited-frame`: which pictures are taken, and what is said of the others.
+//! `edited-frame` and `mask-location`: which pictures are taken, and what is said of the others.
 
 use std::{fs, path::Path};
 
 use gstflowvid::{
-    editors::picture::{EditorError, load},
+    editors::picture::{EditedPicture, EditorError, load, load_mask},
     torch::Placement,
 };
 use image::{ImageFormat, Rgba, RgbaImage};
-use tch::Tensor;
 
 const VIDEO: (usize, usize) = (1280, 720);
 const SIZE: (i64, i64) = (252, 448);
 
-fn read(file: &Path) -> Result<Tensor, EditorError> {
+fn read(file: &Path) -> Result<EditedPicture, EditorError> {
     load(file, VIDEO, SIZE, Placement::cpu().device)
 }
 
@@ -54,13 +53,55 @@ fn every_format_and_size_of_the_same_shape_is_taken() {
         let opaque = format == ImageFormat::Jpeg;
         let written = if opaque { picture.to_rgb8().into() } else { picture };
         written.save_with_format(&file, format).unwrap();
-        let tensor = read(&file).unwrap_or_else(|error| panic!("{format:?}: {error}"));
-        assert_eq!(tensor.size(), [1, 3, SIZE.0, SIZE.1], "{format:?}");
-        let at = |channel: i64, x: i64| tensor.double_value(&[0, channel, 100, x]);
-        let expected_green = if opaque { 0.0 } else { 127.0 / 255.0 }; // white shows through
-        assert!((at(1, 50) - expected_green).abs() < 0.02, "{format:?}: green {}", at(1, 50));
-        assert!(at(0, 50) > 0.97 && at(2, 400) > 0.97 && at(0, 400) < 0.03, "{format:?}");
+        let EditedPicture { picture, alpha } =
+            read(&file).unwrap_or_else(|error| panic!("{format:?}: {error}"));
+        assert_eq!(picture.size(), [1, 3, SIZE.0, SIZE.1], "{format:?}");
+        let at = |channel: i64, x: i64| picture.double_value(&[0, channel, 100, x]);
+        assert!(at(0, 50) > 0.97 && at(1, 50) < 0.03, "{format:?}: half transparent red is red");
+        assert!(at(2, 400) > 0.97 && at(0, 400) < 0.03, "{format:?}");
+        assert_eq!(alpha.is_none(), opaque, "{format:?}");
+        if let Some(alpha) = alpha {
+            let at = |x: i64| alpha.double_value(&[0, 0, 100, x]);
+            assert!((at(50) - 128.0 / 255.0).abs() < 0.01 && at(400) > 0.9999, "{format:?}");
+        }
     }
+}
+
+#[test]
+fn the_colour_of_transparent_pixels_gets_into_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("edited.png");
+    let hidden_green =
+        RgbaImage::from_fn(
+            1280,
+            720,
+            |x, _| if x < 640 { Rgba([0, 255, 0, 0]) } else { Rgba([255, 0, 0, 255]) },
+        );
+    hidden_green.save(&file).unwrap();
+    let EditedPicture { picture, alpha } = read(&file).unwrap();
+    assert_eq!(picture.select(1, 1).max().double_value(&[]), 0.0, "no green anywhere");
+    let edge = alpha.unwrap().narrow(2, 0, 1);
+    assert_eq!((edge.min().double_value(&[]), edge.max().double_value(&[])), (0.0, 1.0));
+}
+
+#[test]
+fn a_mask_is_white_where_it_is_edited() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mask.png");
+    let bars = |x: u32| match x / 320 {
+        0 => Rgba([0, 0, 0, 255]),
+        1 => Rgba([128, 128, 128, 255]),
+        2 => Rgba([255, 255, 255, 255]),
+        _ => Rgba([255, 255, 255, 0]),
+    };
+    RgbaImage::from_fn(1280, 720, |x, _| bars(x)).save(&file).unwrap();
+    let mask = load_mask(&file, VIDEO, SIZE, Placement::cpu().device).unwrap();
+    assert_eq!(mask.size(), [1, 1, SIZE.0, SIZE.1]);
+    let found = [56, 168, 280, 392].map(|x| mask.double_value(&[0, 0, 100, x]));
+    assert!(found[0] == 0.0 && (found[1] - 128.0 / 255.0).abs() < 1e-3, "{found:?}");
+    assert!(found[2] > 0.9999 && found[3] == 0.0, "{found:?}");
+    let told = load_mask(&file, (720, 1280), SIZE, Placement::cpu().device).unwrap_err().to_string();
+    assert!(told.contains("mask-location") && told.contains("1280x720"), "{told}");
 }
 
 #[test]

@@ -80,6 +80,13 @@ pub fn luma(image: &Tensor) -> Tensor {
     (image * weights).sum_dim_intlist([1].as_slice(), true, Kind::Float)
 }
 
+/// RGB of 0..1, less ImageNet's mean and over its deviation: what networks that were trained on it expect.
+pub fn imagenet(image: &Tensor) -> Tensor {
+    let channels =
+        |values: [f32; 3]| Tensor::from_slice(&values).to_device(image.device()).view([1, 3, 1, 1]);
+    (image - channels([0.485, 0.456, 0.406])) / channels([0.229, 0.224, 0.225])
+}
+
 /// `image` resized without aliasing; `size` is height and width of the result.
 pub fn resize(image: &Tensor, size: (i64, i64)) -> Tensor {
     if image.size()[2..] == [size.0, size.1] {

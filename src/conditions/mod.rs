@@ -1,7 +1,8 @@
-//! What steers the diffusion: optical flow, warps, occlusion, edges; and where shots begin.
+//! What steers the diffusion: optical flow, warps, occlusion, edges, depth; and where shots begin.
 
 pub mod canny;
 pub mod cuts;
+pub mod depth;
 pub mod filters;
 pub mod flow;
 pub mod gmflow;

@@ -4,3 +4,4 @@ pub mod alignment;
 pub mod diffusion;
 pub mod looks;
 pub mod picture;
+pub mod picture_folder;

@@ -21,6 +21,7 @@ mod metas;
 mod negotiated;
 mod overload;
 mod queue;
+mod regions;
 pub mod settings;
 mod sinkpad;
 mod srcpad;

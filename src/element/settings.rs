@@ -137,7 +137,7 @@ pub struct Property {
 pub enum Values {
     /// Any text; none is the empty one.
     Text,
-    /// A picture file's path, or none.
+    /// Path of a picture file or of a folder of them, or none.
     Path,
     /// On or off.
     Switch,
@@ -224,7 +224,7 @@ macro_rules! setting {
 }
 
 /// The table.
-pub static PROPERTIES: [Property; 34] = [
+pub static PROPERTIES: [Property; 35] = [
     setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
         .model =
         text(v)),
@@ -255,10 +255,18 @@ pub static PROPERTIES: [Property; 34] = [
     setting!(
         NextBatch,
         "edited-frame",
-        "Picture file that is the first frame, edited: its edit is carried through the video. Any size of the same aspect; works without a prompt",
+        "Picture file that is the first frame, edited: its edit is carried through the video; or a folder of edited frames, named by their stream time in seconds (0.png, 2.48.png). Any size of the same aspect; a transparent part is not edited; works without a prompt",
         Values::Path,
         |s| path_text(&s.parameters.edited_frame),
         |s, v| s.parameters.edited_frame = Some(text(v)).filter(|path| !path.is_empty()).map(PathBuf::from)
+    ),
+    setting!(
+        NextBatch,
+        "mask-location",
+        "Picture file that says where a shot's first frame is edited: white is, black is not; it moves with what the frame shows. Around it the video keeps its own pixels. An edited frame's own transparency comes before it",
+        Values::Path,
+        |s| path_text(&s.parameters.mask_location),
+        |s, v| s.parameters.mask_location = Some(text(v)).filter(|path| !path.is_empty()).map(PathBuf::from)
     ),
     setting!(
         NextBatch,

@@ -17,12 +17,13 @@ use super::{
     messages::{self, BatchReport},
     metas::{self, FrameNote, History},
     negotiated::Negotiated,
+    regions::Restriction,
     settings::Settings,
     stream::{Stale, Stream, Work},
     tags, watchdog,
 };
 use crate::engine::{
-    self, EditedBatch, EditedFrame, Engine, EngineError, Frame, ModelRequest, Picture, Samples,
+    self, EditedBatch, EditedFrame, Engine, EngineError, Frame, ModelRequest, Pace, Picture, Samples,
 };
 
 /// The worker's own memory.
@@ -216,11 +217,7 @@ impl Worker {
 
     fn frame(&mut self, first: InputFrame) -> Result<(), Leave> {
         self.keep_negotiated(&first.format)?;
-        if first.settings.uses_engine() && !first.bypass {
-            self.batch(&first.settings)
-        } else {
-            self.bypass(first)
-        }
+        if first.settings.uses_engine() && !first.bypass { self.batch(&first) } else { self.bypass(first) }
     }
 
     /// The frame at the head passes unchanged.
@@ -238,11 +235,13 @@ impl Worker {
     }
 
     /// Closes the batch at the head, has it edited and sends it.
-    fn batch(&mut self, settings: &Settings) -> Result<(), Leave> {
+    fn batch(&mut self, first: &InputFrame) -> Result<(), Leave> {
+        let settings: &Settings = &first.settings;
         self.open_engine()?;
         self.warn_of_hdr();
         let Some(engine) = &mut self.engine else { return Err(Leave::Stale) };
-        let wanted = engine.batch_frames(&settings.parameters).max(1);
+        let pace = Pace { first: first.stream_time, frame: self.stream.frame_time().of(1).nseconds() };
+        let wanted = engine.batch_frames_at(&settings.parameters, pace).max(1);
         if self.stream.make_room(wanted) {
             self.post_latency();
         }
@@ -254,7 +253,8 @@ impl Worker {
         )?;
         let watch = Stopwatch::start(self.clock());
         let pictures = self.pictures(&frames)?;
-        let edited = match self
+        let restriction = Restriction::of(&frames, &pictures);
+        let mut edited = match self
             .engine_guarded(|engine| engine.process(pictures, &settings.parameters, &cancel))
         {
             Ok(batch) if batch.frames.len() == frames.len() => batch,
@@ -265,6 +265,7 @@ impl Worker {
             Err(EngineError::Cancelled) if cancel.is_cancelled() => return Err(Leave::Stale),
             Err(error) => return Err(self.report(&error)),
         };
+        restriction.apply(&mut edited.frames);
         self.record_processing(watch.elapsed());
         self.tell(&frames, &edited, watch.wall());
         let times = frames.iter().map(|frame| ClockTime::from_nseconds(frame.stream_time));

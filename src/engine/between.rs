@@ -4,10 +4,10 @@ use tch::Tensor;
 
 use super::{
     EngineError, Interpolation,
-    composite::{Composite, WarpedEdit},
+    composite::Composite,
     keyframes::Keyframe,
     pictures::Source,
-    shot::{Shot, Sight},
+    shot::{Edited, Shot, Sight},
     work::Work,
 };
 
@@ -16,6 +16,8 @@ use super::{
 pub struct Finished {
     /// `[1, 3, h, w]`, 0..1.
     pub edit: Tensor,
+    /// Where it is edited, `[1, 1, h, w]`, 0..1; `None`: everywhere.
+    pub mask: Option<Tensor>,
     /// Where it was warped, `[1, 1, h, w]`, 0..1.
     pub confidence: Tensor,
     /// Laplacian energy that it should have; `None`: leave it.
@@ -30,6 +32,7 @@ impl Finished {
     fn keyframe(keyframe: &Keyframe) -> Self {
         Self {
             edit: keyframe.edited.edit.shallow_clone(),
+            mask: keyframe.edited.mask.as_ref().map(Tensor::shallow_clone),
             confidence: keyframe.confidence.shallow_clone(),
             sharpness: keyframe.sharpness,
             keyframe: true,
@@ -38,9 +41,9 @@ impl Finished {
     }
 
     /// As it is: nothing was warped, nothing is to be sharpened.
-    fn plain(edit: Tensor) -> Self {
+    fn plain(edit: Tensor, mask: Option<Tensor>) -> Self {
         let confidence = edit.narrow(1, 0, 1).ones_like();
-        Self { edit, confidence, sharpness: None, keyframe: false, guided: true }
+        Self { edit, mask, confidence, sharpness: None, keyframe: false, guided: true }
     }
 }
 
@@ -101,14 +104,15 @@ impl Gap<'_> {
         let [first, second] = [self.first, self.second].map(|keyframe| {
             work.run("flow between", || {
                 let flow = model.flow.near(source, &keyframe.edited.source);
-                Sight::new(flow, source, &keyframe.edited.source).warp(&keyframe.edited.edit)
+                Sight::new(flow, source, &keyframe.edited.source).warp(&keyframe.edited)
             })
         });
-        let composite = between(&first?, &second?, self.time);
+        let composite = Composite::between(&first?, &second?, self.time);
         let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
         let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
         Ok(Finished {
             edit: composite.filled(&proposal),
+            mask: composite.mask,
             confidence: composite.confidence,
             sharpness: Some(sharpness),
             keyframe: false,
@@ -119,18 +123,21 @@ impl Gap<'_> {
     fn by_rife(&self, work: &mut Work) -> Result<Finished, EngineError> {
         let rife = work.model.rife.as_ref().ok_or_else(|| EngineError::Settings(NO_RIFE.into()))?;
         let time = Tensor::from_slice(&[self.time as f32]).to_device(work.model.placement.device);
-        let (first, second) = (&self.first.edited.edit, &self.second.edited.edit);
-        work.run("interpolate", || Finished::plain(rife.interpolate(first, second, &time).clamp(0.0, 1.0)))
+        let (first, second) = (&self.first.edited, &self.second.edited);
+        work.run("interpolate", || {
+            let middle = |one: &Tensor, other: &Tensor| rife.interpolate(one, other, &time).clamp(0.0, 1.0);
+            let mask = (first.mask.is_some() || second.mask.is_some())
+                .then(|| middle(&mask_picture(first), &mask_picture(second)).narrow(1, 0, 1));
+            Finished::plain(middle(&first.edit, &second.edit), mask)
+        })
     }
+}
+
+/// `[1, 3, h, w]`.
+fn mask_picture(edited: &Edited) -> Tensor {
+    let everywhere = || edited.source.narrow(1, 0, 1).ones_like();
+    edited.mask.as_ref().map_or_else(everywhere, Tensor::shallow_clone).expand_as(&edited.source)
 }
 
 const NO_RIFE: &str = "this model folder has no interpolation network: run `make setup`, or set \
     interpolation=source-flow";
-
-/// Two edits of one frame, each weighted by its confidence and by its nearness in time, squared.
-fn between(first: &WarpedEdit, second: &WarpedEdit, time: f64) -> Composite {
-    let weight = |edit: &WarpedEdit, nearness: f64| (&edit.confidence * nearness).square() + 1e-9;
-    let (a, b) = (weight(first, 1.0 - time), weight(second, time));
-    let picture = (&a * &first.picture + &b * &second.picture) / (a + b);
-    Composite::of(&[WarpedEdit { picture, confidence: first.confidence.maximum(&second.confidence) }])
-}

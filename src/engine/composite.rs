@@ -7,8 +7,16 @@ use tch::Tensor;
 pub struct WarpedEdit {
     /// `[1, 3, h, w]`, 0..1.
     pub picture: Tensor,
+    /// Where it is edited, `[1, 1, h, w]`, 0..1; `None`: everywhere.
+    pub mask: Option<Tensor>,
     /// `[1, 1, h, w]`, 0..1: how far each pixel shows what it should.
     pub confidence: Tensor,
+}
+
+impl WarpedEdit {
+    fn mask_or_ones(&self) -> Tensor {
+        self.mask.as_ref().map_or_else(|| self.confidence.ones_like(), Tensor::shallow_clone)
+    }
 }
 
 /// A frame's warped edits in one picture.
@@ -17,6 +25,8 @@ pub struct Composite {
     weighted: Tensor, // [1, 3, h, w], each edit times the share with which it is seen
     /// `[1, 1, h, w]`, 0..1: the share of each pixel that some edit sees.
     pub confidence: Tensor,
+    /// Where the frame is edited, `[1, 1, h, w]`, 0..1: what no edit sees is not. `None`: everywhere.
+    pub mask: Option<Tensor>,
 }
 
 /// Keeps the division finite where nothing is seen.
@@ -32,17 +42,50 @@ impl Composite {
     pub fn of(edits: &[WarpedEdit]) -> Self {
         let mut unseen = edits[0].confidence.ones_like();
         let mut weighted = edits[0].picture.zeros_like();
+        let mut mask = edits.iter().any(|edit| edit.mask.is_some()).then(|| unseen.zeros_like());
         for edit in edits {
             let share = &unseen * &edit.confidence;
             weighted += &share * &edit.picture;
+            if let Some(mask) = &mut mask {
+                *mask += &share * edit.mask_or_ones();
+            }
             unseen -= share;
         }
-        Self { weighted, confidence: 1.0 - unseen }
+        Self { weighted, confidence: 1.0 - unseen, mask }
+    }
+
+    /// Blends two edits of one frame, each weighted by its confidence and by its nearness in time, squared; `time`
+    /// runs from 0 at the first to 1 at the second.
+    pub fn between(first: &WarpedEdit, second: &WarpedEdit, time: f64) -> Self {
+        let weight = |edit: &WarpedEdit, nearness: f64| (&edit.confidence * nearness).square() + 1e-9;
+        let (a, b) = (weight(first, 1.0 - time), weight(second, time));
+        let mixed = |one: &Tensor, other: &Tensor| (&a * one + &b * other) / (&a + &b);
+        let masked = first.mask.is_some() || second.mask.is_some();
+        Self::of(&[WarpedEdit {
+            picture: mixed(&first.picture, &second.picture),
+            mask: masked.then(|| mixed(&first.mask_or_ones(), &second.mask_or_ones())),
+            confidence: first.confidence.maximum(&second.confidence),
+        }])
+    }
+
+    /// As the edit of the frame that it is.
+    pub fn as_edit(&self) -> WarpedEdit {
+        let whole = |mask: &Tensor| mask / self.confidence.clamp_min(MIN_CONFIDENCE);
+        WarpedEdit {
+            picture: self.picture(),
+            mask: self.mask.as_ref().map(whole),
+            confidence: self.confidence.shallow_clone(),
+        }
     }
 
     /// The edits' own colours, `[1, 3, h, w]`, 0..1; meaningless where the confidence is near 0.
     pub fn picture(&self) -> Tensor {
         &self.weighted / self.confidence.clamp_min(MIN_CONFIDENCE)
+    }
+
+    /// Where it tells something of the edit, `[1, 1, h, w]`, 0..1.
+    pub fn tells(&self) -> &Tensor {
+        self.mask.as_ref().unwrap_or(&self.confidence)
     }
 
     /// The composite with `proposal` where no edit sees, `[1, 3, h, w]`.
@@ -60,7 +103,7 @@ mod tests {
     fn edit(value: f64, confidence: &[f32]) -> WarpedEdit {
         let confidence = Tensor::from_slice(confidence).view([1, 1, 1, -1]);
         let picture = Tensor::ones([1, 3, 1, confidence.size()[3]], (Kind::Float, Device::Cpu)) * value;
-        WarpedEdit { picture, confidence }
+        WarpedEdit { picture, mask: None, confidence }
     }
 
     fn row(image: &Tensor) -> Vec<f64> {
@@ -76,5 +119,33 @@ mod tests {
         let proposal = Tensor::zeros([1, 3, 1, 4], (Kind::Float, Device::Cpu));
         assert_eq!(row(&composite.filled(&proposal)), [1.0, 0.5, 0.0, 0.5]);
         assert_eq!(row(&composite.picture())[3], 1.0, "an edit that sees nothing leaves no trace");
+    }
+
+    #[test]
+    fn the_mask_is_what_the_edits_bring_with_them_and_nothing_where_none_sees() {
+        let masked = |value: f64, confidence: &[f32], mask: f64| {
+            let edit = edit(value, confidence);
+            WarpedEdit { mask: Some(edit.confidence.ones_like() * mask), ..edit }
+        };
+        let anchor = masked(1.0, &[1.0, 0.0, 0.0, 0.5], 0.8);
+        let whole = edit(0.5, &[1.0, 1.0, 0.0, 0.0]);
+        let composite = Composite::of(&[anchor, whole]);
+        let expected = [0.8, 1.0, 0.0, 0.4];
+        let mask = row(composite.mask.as_ref().unwrap());
+        assert!(
+            mask.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-6),
+            "{mask:?}"
+        );
+        assert!(Composite::of(&[edit(1.0, &[1.0])]).mask.is_none(), "without a mask all is edited");
+    }
+
+    #[test]
+    fn between_two_edits_the_mask_moves_from_one_to_the_other() {
+        let first = edit(0.0, &[1.0, 1.0, 0.0]);
+        let second = WarpedEdit { mask: Some(first.confidence.zeros_like()), ..edit(1.0, &[1.0, 0.0, 0.0]) };
+        let halfway = Composite::between(&first, &second, 0.5);
+        let mask = row(halfway.mask.as_ref().unwrap());
+        assert!((mask[0] - 0.5).abs() < 1e-6 && mask[1] > 0.999 && mask[2] == 0.0, "{mask:?}");
+        assert!((row(&halfway.picture())[0] - 0.5).abs() < 1e-6);
     }
 }

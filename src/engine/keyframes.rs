@@ -6,6 +6,7 @@ use tch::Tensor;
 
 use super::{
     ColorCalibration, EditParameters, EngineError, Propagation,
+    ahead::Ahead,
     batch::Run,
     calibrate::match_color,
     composite::Composite,
@@ -34,7 +35,7 @@ pub struct Keyframe {
 }
 
 impl Keyframe {
-    /// One that is finished: the anchor's edit or the seed frame.
+    /// One that is finished: the anchor's edit, the seed frame or a picture of the user's.
     fn finished(edited: &Edited, position: i64) -> Self {
         let confidence = edited.source.narrow(1, 0, 1).ones_like();
         Self { position, edited: edited.shallow_clone(), confidence, sharpness: None }
@@ -42,7 +43,8 @@ impl Keyframe {
 }
 
 /// Each keyframe's composite of warped edits, holes filled by the proposal (FlowVid 4.2); the run's first
-/// keyframe leads them. Also returns the last one's sight of the anchor.
+/// keyframe leads them, and the user's picture that the run ends on closes them. Also returns the last composite's
+/// sight of the anchor.
 ///
 /// # Errors
 /// [`EngineError::Cancelled`].
@@ -51,29 +53,60 @@ pub fn compose(
     shot: &Shot,
     sources: &[Source],
     run: &Run,
+    picture: Option<&Edited>,
 ) -> Result<(Vec<Keyframe>, Sight), EngineError> {
-    let model = work.model;
     let mut tracker = Tracker::new(shot, run.seeded);
     let mut keyframes = vec![Keyframe::finished(&shot.seed, if run.seeded { -1 } else { 0 })];
-    for index in &run.keyframes[usize::from(!run.seeded)..] {
-        let position = index - run.frames.start;
-        let Source { image: source, stream_time, .. } = &sources[position];
-        let frame = Rc::new(SourceFrame::new(source));
-        let composite = Composite::of(&tracker.warped_edits(work, &frame)?);
-        let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
-        let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
-        let edit = composite.filled(&proposal);
-        let edited = Edited { source: source.shallow_clone(), edit, stream_time: *stream_time };
-        tracker.previous = (frame, edited.edit.shallow_clone());
-        let confidence = composite.confidence;
-        keyframes.push(Keyframe {
-            position: position as i64,
-            edited,
-            confidence,
-            sharpness: Some(sharpness),
-        });
+    let (first, last) = (keyframes[0].position, sources.len() as i64 - 1);
+    let positions = positions(run, picture.is_some());
+    let composed: Vec<&Source> = positions.iter().map(|&position| &sources[position as usize]).collect();
+    let ahead = picture.map(|picture| Ahead::new(work, &composed, picture)).transpose()?;
+    for (index, (position, source)) in positions.into_iter().zip(composed).enumerate() {
+        let own = || Rc::new(SourceFrame::new(&source.image));
+        let frame = ahead.as_ref().map_or_else(own, |ahead| ahead.frame(index));
+        let before = Composite::of(&tracker.warped_edits(work, &frame)?);
+        let time = (position - first) as f64 / (last - first) as f64;
+        let blended = ahead.as_ref().map(|ahead| ahead.blend(index, &before, time));
+        let keyframe = filled(work, shot, (position, source), blended.unwrap_or(before))?;
+        tracker.previous = (frame, keyframe.edited.shallow_clone());
+        keyframes.push(keyframe);
+    }
+    if let Some(picture) = picture {
+        keyframes.push(Keyframe::finished(&arrival(work, &mut tracker, picture)?, last));
     }
     Ok((keyframes, tracker.sees_anchor))
+}
+
+/// The keyframe of `composite`, with the proposal where no edit is seen.
+fn filled(
+    work: &mut Work,
+    shot: &Shot,
+    (position, source): (i64, &Source),
+    composite: Composite,
+) -> Result<Keyframe, EngineError> {
+    let (model, image) = (work.model, &source.image);
+    let proposal = work.run("propose", || shot.proposer.propose(&model.looks, image, &composite))?;
+    let sharpness = Some(shot.proposer.sharpness(image, &proposal, &composite.confidence));
+    let edit = composite.filled(&proposal);
+    let Composite { mask, confidence, .. } = composite;
+    let edited = Edited { source: image.shallow_clone(), edit, mask, stream_time: source.stream_time };
+    Ok(Keyframe { position, edited, confidence, sharpness })
+}
+
+/// The picture that the run ends on. One that brings no mask is edited where the shot was.
+fn arrival(work: &mut Work, tracker: &mut Tracker, picture: &Edited) -> Result<Edited, EngineError> {
+    let mut arrival = picture.shallow_clone();
+    if arrival.mask.is_none() && tracker.previous.1.mask.is_some() {
+        let frame = SourceFrame::new(&picture.source);
+        arrival.mask = Composite::of(&tracker.warped_edits(work, &frame)?).mask;
+    }
+    Ok(arrival)
+}
+
+/// Where in the run the keyframes are that are not finished before it begins.
+fn positions(run: &Run, ends_on_picture: bool) -> Vec<i64> {
+    let unfinished = usize::from(!run.seeded)..run.keyframes.len() - usize::from(ends_on_picture);
+    run.keyframes[unfinished].iter().map(|index| (index - run.frames.start) as i64).collect()
 }
 
 /// Diffuses all keyframes at once from their composites (FlowVid 4.2, 4.3), the first one being finished

@@ -7,7 +7,11 @@ mod identity;
 mod parameters;
 
 #[cfg(feature = "torch")]
+mod ahead;
+#[cfg(feature = "torch")]
 mod batch;
+#[cfg(feature = "torch")]
+mod begin;
 #[cfg(feature = "torch")]
 mod between;
 #[cfg(feature = "torch")]
@@ -44,6 +48,10 @@ mod shot;
 mod tracking;
 #[cfg(feature = "torch")]
 mod upscale;
+#[cfg(feature = "torch")]
+mod user_edits;
+#[cfg(feature = "torch")]
+mod user_mask;
 #[cfg(feature = "torch")]
 mod warm_up;
 #[cfg(feature = "torch")]
@@ -112,10 +120,25 @@ pub struct EditedBatch {
     pub warnings: Vec<String>,
 }
 
+/// When the frames to come show, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Stream time of the next frame.
+    pub first: u64,
+    /// How long each one shows.
+    pub frame: u64,
+}
+
 /// One stream's session with an engine.
 pub trait Engine: Send {
     /// How many frames the next batch should hold. A batch may be shorter: at a cut, at the end.
     fn batch_frames(&self, parameters: &EditParameters) -> usize;
+
+    /// The same where it is known when the batch's frames show: a batch may then be shorter, so that frames enough
+    /// lead to an edited frame of the user's.
+    fn batch_frames_at(&self, parameters: &EditParameters, _pace: Pace) -> usize {
+        self.batch_frames(parameters)
+    }
 
     /// Edits one batch; `frames` is not empty, and all of one size. Returns as many frames as it was given.
     ///

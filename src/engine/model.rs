@@ -2,7 +2,7 @@
 
 use super::{CancelToken, EngineError, propagate::Propagator};
 use crate::{
-    conditions::{flow::FlowEstimator, gmflow::GmFlow},
+    conditions::{depth::DepthAnything, flow::FlowEstimator, gmflow::GmFlow},
     editors::looks::Looks,
     interpolation::Rife,
     torch::{Placement, PlacementError},
@@ -18,6 +18,8 @@ pub struct Model {
     pub flow: FlowEstimator,
     /// Looks by prompt.
     pub looks: Looks,
+    /// Depth of source frames, where the model brings a network for it.
+    pub depth: Option<DepthAnything>,
     /// The interpolation network, where the model brings one.
     pub rife: Option<Rife>,
     /// The video diffusion model, where the model brings one.
@@ -43,6 +45,7 @@ impl Model {
         folder.check()?;
         let gmflow = load(&folder.component("flow")?, full, GmFlow::new)?;
         abandoned.check()?;
+        let depth = optional(folder, "depth", |part| load(part, full, DepthAnything::new))?;
         let rife = optional(folder, "interpolation", |part| load(part, full, Rife::new))?;
         let looks = Looks::load(folder, full)?;
         abandoned.check()?;
@@ -50,7 +53,7 @@ impl Model {
         let batch_size = folder.options()?.get("batch_size").and_then(serde_json::Value::as_u64);
         let batch_size = batch_size.map(|keyframes| keyframes as usize);
         let (flow, notes) = (FlowEstimator::new(gmflow), folder.notes()?);
-        Ok(Self { placement, flow, looks, rife, propagator, batch_size, notes })
+        Ok(Self { placement, flow, depth, looks, rife, propagator, batch_size, notes })
     }
 }
 

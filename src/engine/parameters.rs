@@ -91,8 +91,12 @@ pub struct EditParameters {
     pub prompt: String,
     /// What it should not look like.
     pub negative_prompt: String,
-    /// A picture file that is the first shot's first frame, edited.
+    /// A picture file that is the first shot's first frame, edited; or a folder of edited frames, named by their
+    /// stream times.
     pub edited_frame: Option<PathBuf>,
+    /// A picture file that says where a shot's first frame is edited: white. An edited frame's own alpha channel comes
+    /// before it.
+    pub mask_location: Option<PathBuf>,
     /// Keyframes in a batch, seed frame included: 1 is taken for 2, 0 is the model's own number.
     pub batch_size: usize,
     /// Source frames from one keyframe to the next; at least 1.
@@ -129,6 +133,7 @@ impl Default for EditParameters {
             prompt: String::new(),
             negative_prompt: String::new(),
             edited_frame: None,
+            mask_location: None,
             batch_size: 0,
             keyframe_interval: 4,
             num_inference_steps: 0,

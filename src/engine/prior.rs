@@ -49,6 +49,11 @@ impl Evidence {
         Self { gram: &self.gram + &other.gram, cross: &self.cross + &other.cross }
     }
 
+    /// A `share` of this evidence, 0..1.
+    pub fn scaled(&self, share: f64) -> Self {
+        Self { gram: &self.gram * share, cross: &self.cross * share }
+    }
+
     /// Solves for the regression.
     pub fn solve(&self) -> Prior {
         let energy = self.gram.diagonal(0, 0, 1).mean(Kind::Double);

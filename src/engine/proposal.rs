@@ -2,8 +2,11 @@
 
 use tch::Tensor;
 
-use super::{calibrate::match_color, composite::Composite, prior::Evidence, sharpness};
+use super::{calibrate::match_color, composite::Composite, prior::Evidence, sharpness, shot::Edited};
 use crate::editors::looks::{Frozen, Look, Looks};
+
+/// What the pictures before are worth beside a new one.
+const REMEMBERED: f64 = 0.05;
 
 /// Where a shot's proposals come from.
 #[derive(Debug)]
@@ -19,10 +22,10 @@ pub enum Proposer {
     },
     /// The closed-form prior, for an edit that nobody can recompute.
     Prior {
-        /// What the anchor and its edit tell.
-        anchor: Evidence,
-        /// Laplacian energy of the anchor's edit over that of its source.
-        sharpness: f64,
+        /// What the user's pictures and their sources tell.
+        pictures: Evidence,
+        /// Laplacian energy of the pictures, and that of their sources.
+        energy: [f64; 2],
     },
 }
 
@@ -31,11 +34,33 @@ impl Proposer {
     ///
     /// - `source`, `edit`: `[1, 3, h, w]`, 0..1
     pub fn from_edit(source: &Tensor, edit: &Tensor) -> Self {
-        let everywhere = source.narrow(1, 0, 1).ones_like();
-        let energy = |picture: &Tensor| sharpness::energy(picture, &everywhere);
+        Self::from_part(source, edit, &source.narrow(1, 0, 1).ones_like())
+    }
+
+    /// Learns from a picture of the user's, on top of what was `learned` from others. They speak where this one is
+    /// silent: two edits of one colour would else be mixed.
+    pub fn taught(learned: Option<&Self>, picture: &Edited) -> Self {
+        let Edited { source, edit, mask, .. } = picture;
+        let own = match mask {
+            Some(mask) => Self::from_part(source, edit, mask),
+            None => Self::from_edit(source, edit),
+        };
+        match (learned, own) {
+            (Some(Self::Prior { pictures, energy }), Self::Prior { pictures: own, energy: own_energy }) => {
+                Self::Prior {
+                    pictures: pictures.scaled(REMEMBERED).with(&own),
+                    energy: [0, 1].map(|of| REMEMBERED * energy[of] + own_energy[of]),
+                }
+            }
+            (_, own) => own,
+        }
+    }
+
+    /// `edited`: `[1, 1, h, w]`, 0..1, where there is something to learn.
+    fn from_part(source: &Tensor, edit: &Tensor, edited: &Tensor) -> Self {
         Self::Prior {
-            anchor: Evidence::new(source, edit, &everywhere),
-            sharpness: energy(edit) / energy(source).max(1e-9),
+            pictures: Evidence::new(source, edit, edited),
+            energy: [edit, source].map(|picture| sharpness::energy(picture, edited)),
         }
     }
 
@@ -43,7 +68,7 @@ impl Proposer {
     pub fn edit(&self, looks: &Looks, source: &Tensor) -> Tensor {
         match self {
             Self::Look { look, strength, frozen } => looks.apply(look, source, *strength, Some(frozen)),
-            Self::Prior { anchor, .. } => anchor.solve().propose(source),
+            Self::Prior { pictures, .. } => pictures.solve().propose(source),
         }
     }
 
@@ -55,8 +80,8 @@ impl Proposer {
         let seen = composite.picture();
         match self {
             Self::Look { .. } => match_color(&self.edit(looks, source), &seen, &composite.confidence),
-            Self::Prior { anchor, .. } => {
-                anchor.with(&Evidence::new(source, &seen, &composite.confidence)).solve().propose(source)
+            Self::Prior { pictures, .. } => {
+                pictures.with(&Evidence::new(source, &seen, composite.tells())).solve().propose(source)
             }
         }
     }
@@ -68,7 +93,9 @@ impl Proposer {
     pub fn sharpness(&self, source: &Tensor, proposal: &Tensor, confidence: &Tensor) -> f64 {
         match self {
             Self::Look { .. } => sharpness::energy(proposal, confidence),
-            Self::Prior { sharpness, .. } => sharpness * sharpness::energy(source, confidence),
+            Self::Prior { energy: [edits, sources], .. } => {
+                edits / sources.max(1e-9) * sharpness::energy(source, confidence)
+            }
         }
     }
 }

@@ -16,10 +16,12 @@ use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 
 use super::{
-    CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, Loaded, ModelStatistics,
-    fault::guarded, model::Model, process_end, session::Session, warm_up::warm_up,
+    CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, Loaded, ModelStatistics, Pace,
+    batch, fault::guarded, model::Model, process_end, session::Session, user_edits::ROUNDING,
+    warm_up::warm_up,
 };
 use crate::{
+    editors::picture_folder,
     torch::Placement,
     weights::{ModelFolder, search_path},
 };
@@ -262,6 +264,16 @@ struct SessionHandle {
 impl Engine for SessionHandle {
     fn batch_frames(&self, parameters: &EditParameters) -> usize {
         parameters.batch_frames(self.opened.batch_size, self.seeded)
+    }
+
+    fn batch_frames_at(&self, parameters: &EditParameters, pace: Pace) -> usize {
+        let folder = parameters.edited_frame.as_deref().filter(|setting| setting.is_dir());
+        // A folder that cannot be taken is told of when its pictures are read.
+        let pictures = folder.and_then(|folder| picture_folder::list(folder).ok()).unwrap_or_default();
+        let later = pictures.iter().filter_map(|picture| picture.time.checked_sub(pace.first));
+        let frames: Vec<usize> =
+            later.map(|after| ((after + ROUNDING) / pace.frame.max(1)) as usize).collect();
+        batch::shortened(self.batch_frames(parameters), &frames)
     }
 
     fn process(

@@ -1,39 +1,37 @@
 //! One element's stream on the server thread: FlowVid's steps for one batch, and the shot it belongs to.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::collections::{BTreeMap, HashSet};
 
 use tch::{Kind, Tensor};
 
 use super::{
     CancelToken, CutDetection, EditParameters, EditedBatch, EditedFrame, EngineError, Frame, Picture,
     batch::{self, Run},
+    begin::{self, Given, Progress},
     between::{Finished, interpolate},
     keyframes::{compose, diffuse},
     model::Model,
     pictures::{Source, processing_size, to_picture, to_tensor},
-    propagate::Propagator,
-    proposal::Proposer,
     sharpness,
-    shot::{Edited, Shot},
+    shot::Edited,
     upscale::upscale,
+    user_edits::UserEdits,
+    user_mask::UserMask,
     work::Work,
 };
 use crate::{
     conditions::{cuts, filters::resize},
-    editors::picture,
+    editors::picture::EditedPicture,
 };
 
 /// A stream's memory.
 #[derive(Debug, Default)]
 pub struct Session {
-    shot: Option<Shot>,
+    progress: Progress,
     /// Thumbnails of the last frames, which decide about cuts with those to come.
     recent: Vec<Tensor>,
-    /// The user's picture that was used last: it shows one shot's first frame, not the next one's.
-    used_picture: Option<PathBuf>,
+    user_edits: Option<UserEdits>,
+    user_mask: Option<UserMask>,
     said: HashSet<String>,
 }
 
@@ -51,10 +49,15 @@ impl Session {
     ) -> Result<EditedBatch, EngineError> {
         let mut work = Work::new(model, parameters, cancel);
         let sources = prepare(&mut work, frames)?;
-        let starts = self.shot_starts(&mut work, frames, &sources)?;
+        let mut starts = self.shot_starts(&mut work, frames, &sources)?;
+        let user_edits = self.take_user_edits(&mut work, &sources)?;
+        self.user_mask = UserMask::current(self.user_mask.take(), &mut work, &sources[0])?;
+        let pictures: Vec<usize> = user_edits.keys().copied().collect();
+        self.progress.begin_where_edited(&mut starts, &pictures);
+        let (seeded, interval) = (self.progress.is_under_way(), parameters.keyframe_interval);
         let mut edited = Vec::with_capacity(frames.len());
-        for run in batch::plan(frames.len(), &starts, self.shot.is_some(), parameters.keyframe_interval) {
-            edited.extend(self.process_run(&mut work, &sources[run.frames.clone()], &run)?);
+        for run in batch::plan(frames.len(), &starts, &pictures, seeded, interval) {
+            edited.extend(self.process_run(&mut work, &sources, &run, &user_edits)?);
         }
         let warnings =
             work.warnings.into_iter().filter(|warning| self.said.insert(warning.clone())).collect();
@@ -63,7 +66,7 @@ impl Session {
 
     /// Forgets the shot.
     pub fn end_shot(&mut self) {
-        self.shot = None;
+        self.progress = Progress::Nothing;
         self.recent.clear();
     }
 
@@ -77,7 +80,7 @@ impl Session {
         let mut starts = self.cuts_seen(work, sources)?;
         starts
             .extend(frames.iter().enumerate().filter(|(_, frame)| frame.starts_shot).map(|(index, _)| index));
-        if self.shot.as_ref().is_some_and(|shot| !shot.fits(work.parameters)) {
+        if !self.progress.fits(work.parameters) {
             starts.push(0);
         }
         starts.sort_unstable();
@@ -103,87 +106,75 @@ impl Session {
         Ok(starts)
     }
 
+    /// The user's pictures of these frames, by index, mixed with their sources by `strength`.
+    fn take_user_edits(
+        &mut self,
+        work: &mut Work,
+        sources: &[Source],
+    ) -> Result<BTreeMap<usize, Edited>, EngineError> {
+        let Some(setting) = &work.parameters.edited_frame else {
+            self.user_edits = None;
+            return Ok(BTreeMap::new());
+        };
+        if !self.user_edits.as_ref().is_some_and(|edits| edits.fits(setting, &sources[0])) {
+            self.user_edits = Some(UserEdits::read(work, setting, &sources[0])?);
+        }
+        let pictures = self.user_edits.as_mut().map(|edits| edits.take(sources, &mut work.warnings));
+        let strength = work.parameters.strength;
+        let edited = |(index, EditedPicture { picture, alpha: mask }): (usize, EditedPicture)| {
+            let Source { image: source, stream_time, .. } = &sources[index];
+            let hidden = mask.as_ref().map(|mask| mask.eq(0.0));
+            let shown =
+                hidden.map_or_else(|| picture.shallow_clone(), |hidden| source.where_self(&hidden, &picture));
+            let edit = source.lerp(&shown, strength);
+            (index, Edited { source: source.shallow_clone(), edit, mask, stream_time: *stream_time })
+        };
+        Ok(pictures.into_iter().flatten().map(edited).collect())
+    }
+
     /// FlowVid 4.3: edit the first frame, propagate it to the keyframes, interpolate the rest; the last
-    /// keyframe seeds the next batch.
+    /// keyframe seeds the next run.
     fn process_run(
         &mut self,
         work: &mut Work,
         sources: &[Source],
         run: &Run,
+        user_edits: &BTreeMap<usize, Edited>,
     ) -> Result<Vec<EditedFrame>, EngineError> {
+        let next = user_edits.get(&(run.frames.end - 1)).filter(|_| run.ends_on_picture);
+        let sources = &sources[run.frames.clone()];
         if !run.seeded {
-            self.shot = Some(self.begin_shot(work, &sources[0])?);
+            let (first, mask) =
+                (user_edits.get(&run.frames.start), self.user_mask.as_ref().map(UserMask::mask));
+            let before = std::mem::take(&mut self.progress);
+            self.progress = begin::shot(work, &sources[0], Given { first, next, mask }, before)?;
         }
-        let shot = self.shot.as_mut().expect("a run is seeded only where a shot is under way");
-        let (mut keyframes, sees_anchor) = compose(work, shot, sources, run)?;
-        diffuse(work, shot, &mut keyframes)?;
+        let Progress::Edited(shot) = &mut self.progress else { return Ok(unedited(run)) };
+        let (mut keyframes, sees_anchor) = compose(work, shot, sources, run, next)?;
+        let unfinished = keyframes.len() - usize::from(next.is_some());
+        diffuse(work, shot, &mut keyframes[..unfinished])?;
         let finished = interpolate(work, shot, sources, &keyframes)?;
         let last = keyframes.pop().expect("a run's first keyframe is always there");
-        shot.hand_over(&last.edited, sees_anchor);
+        match next {
+            Some(_) => shot.arrive(&last.edited),
+            None => shot.hand_over(&last.edited, sees_anchor),
+        }
         let finish_one = |(index, (source, finished)): (usize, (&Source, Finished))| {
-            let picture = Some(finish(work, source, &finished)?);
+            let picture = finish(work, source, &finished)?;
             Ok(EditedFrame { picture, keyframe: finished.keyframe, starts_shot: !run.seeded && index == 0 })
         };
         sources.iter().zip(finished).enumerate().map(finish_one).collect()
     }
-
-    /// The first frame is edited: by the user's picture, by the edit that the stream began with, or by the
-    /// prompt's look.
-    fn begin_shot(&mut self, work: &mut Work, first: &Source) -> Result<Shot, EngineError> {
-        let (parameters, model, source) = (work.parameters, work.model, &first.image);
-        let before = self.shot.take().map(|shot| shot.proposer);
-        let (edit, proposer) = match (&parameters.edited_frame, before) {
-            (Some(file), _) if self.used_picture.as_ref() != Some(file) => {
-                self.used_picture = Some(file.clone());
-                let edit = work.run("edit", || users_edit(file, first, parameters.strength))??;
-                (edit.shallow_clone(), Proposer::from_edit(source, &edit))
-            }
-            (_, Some(proposer @ Proposer::Prior { .. })) if parameters.prompt.is_empty() => {
-                work.warnings.push(EDIT_OF_ANOTHER_SHOT.into());
-                (work.run("edit", || proposer.edit(&model.looks, source))?, proposer)
-            }
-            _ => match &model.propagator {
-                Some(propagator) if propagator.is_image_model() => {
-                    let edit = models_edit(work, propagator, first)?;
-                    (edit.shallow_clone(), Proposer::from_edit(source, &edit))
-                }
-                _ => prompts_look(work, source)?,
-            },
-        };
-        let edited = Edited { source: source.shallow_clone(), edit, stream_time: first.stream_time };
-        Ok(Shot::begin(&edited, proposer, parameters.clone()))
-    }
 }
 
-const EDIT_OF_ANOTHER_SHOT: &str = "a new shot begins, but edited-frame shows the first frame of the stream: \
-    the edit's tone and colours are carried over, its texture and objects are not; \
-    set prompt as well to have later shots edited by it";
-
-/// The first frame by the prompt's look, which then proposes what no edit shows.
-fn prompts_look(work: &mut Work, source: &Tensor) -> Result<(Tensor, Proposer), EngineError> {
-    let (model, parameters) = (work.model, work.parameters);
-    let understood = model.looks.understand(&parameters.prompt, &parameters.negative_prompt);
-    work.warnings.extend(understood.warnings);
-    let (look, strength) = (understood.look, parameters.strength);
-    let frozen = model.looks.freeze(&look, source);
-    let proposer = Proposer::Look { look, strength, frozen };
-    Ok((work.run("edit", || proposer.edit(&model.looks, source))?, proposer))
-}
-
-/// The first frame as the image model draws it.
-fn models_edit(work: &mut Work, propagator: &Propagator, first: &Source) -> Result<Tensor, EngineError> {
-    let (parameters, cancel) = (work.parameters, work.cancel);
-    let control = work.control(propagator, &first.image)?;
-    work.run("edit", || propagator.edit(&first.image, control, first.stream_time, parameters, cancel))?
-}
-
-/// The user's picture at processing size, mixed with the source by `strength`.
-fn users_edit(file: &Path, first: &Source, strength: f64) -> Result<Tensor, EngineError> {
-    let [.., height, width] = first.image.size()[..] else { unreachable!("an image is 4-dimensional") };
-    let video = (first.picture.width, first.picture.height);
-    let edit = picture::load(file, video, (height, width), first.image.device())
-        .map_err(|error| EngineError::Settings(error.to_string()))?;
-    Ok(first.image.lerp(&edit, strength))
+/// The frames of a run that nobody said how to edit.
+fn unedited(run: &Run) -> Vec<EditedFrame> {
+    let frame = |index| EditedFrame {
+        picture: None,
+        keyframe: false,
+        starts_shot: !run.seeded && index == run.frames.start,
+    };
+    run.frames.clone().map(frame).collect()
 }
 
 /// The frames at processing size, on the model's device. They lie in one tensor: one by one, they would lie between
@@ -202,13 +193,26 @@ fn prepare(work: &mut Work, frames: &[Frame]) -> Result<Vec<Source>, EngineError
     frames.iter().enumerate().map(prepare_one).collect()
 }
 
-/// Sharpness held, enlarged to the size of the input.
-fn finish(work: &mut Work, source: &Source, finished: &Finished) -> Result<Picture, EngineError> {
+/// Sharpness held, enlarged to the size of the input, and laid over it where the mask says; `None` where nothing of the
+/// frame is edited.
+fn finish(work: &mut Work, source: &Source, finished: &Finished) -> Result<Option<Picture>, EngineError> {
+    if finished.mask.as_ref().is_some_and(|mask| mask.max().double_value(&[]) < VISIBLE) {
+        return Ok(None);
+    }
     let sharp = |target| sharpness::hold(&finished.edit, &finished.confidence, target);
     let edit = finished.sharpness.map_or_else(|| finished.edit.shallow_clone(), sharp);
     work.run("upscale", || {
         let full = to_tensor(&source.picture, edit.device());
         let guide = finished.guided.then_some(&source.image);
-        to_picture(&upscale(&edit, guide, &full), &source.picture)
+        let edited = upscale(&edit, guide, &full);
+        let masked = finished.mask.as_ref().map(|mask| {
+            let [.., height, width] = full.size()[..] else { unreachable!("an image is 4-dimensional") };
+            // A lerp by 0 is exact, so what is not edited keeps its samples.
+            full.lerp_tensor(&edited, &mask.upsample_bilinear2d([height, width], false, None, None))
+        });
+        Some(to_picture(&masked.unwrap_or(edited), &source.picture))
     })
 }
+
+/// Of 0..1; less of an edit changes no sample of eight bits.
+const VISIBLE: f64 = 0.5 / 255.0;

@@ -22,6 +22,8 @@ pub struct Edited {
     pub source: Tensor,
     /// Its finished edit.
     pub edit: Tensor,
+    /// Where it is edited, `[1, 1, h, w]`, 0..1; `None`: everywhere.
+    pub mask: Option<Tensor>,
     /// Nanoseconds; decides the frame's noise.
     pub stream_time: u64,
 }
@@ -29,12 +31,14 @@ pub struct Edited {
 impl Edited {
     /// Both, sharing their storage with these.
     pub fn shallow_clone(&self) -> Self {
-        Self { source: self.source.shallow_clone(), edit: self.edit.shallow_clone(), ..*self }
+        let mask = self.mask.as_ref().map(Tensor::shallow_clone);
+        Self { source: self.source.shallow_clone(), edit: self.edit.shallow_clone(), mask, ..*self }
     }
 
     /// Both in storage of their own, for what outlives the batch: a frame of it would hold it whole.
     fn copy(&self) -> Self {
-        Self { source: self.source.copy(), edit: self.edit.copy(), ..*self }
+        let mask = self.mask.as_ref().map(Tensor::copy);
+        Self { source: self.source.copy(), edit: self.edit.copy(), mask, ..*self }
     }
 }
 
@@ -72,10 +76,15 @@ impl Sight {
         visible_fraction(&self.confidence)
     }
 
-    /// `edit`, a reference's edit, sampled onto the frame.
-    pub fn warp(&self, edit: &Tensor) -> WarpedEdit {
-        let picture = warp(edit, &self.flow.to, Sampling::Bicubic, Border::Replicate).clamp(0.0, 1.0);
-        WarpedEdit { picture, confidence: self.confidence.shallow_clone() }
+    /// A reference's edit and its mask, sampled onto the frame.
+    pub fn warp(&self, reference: &Edited) -> WarpedEdit {
+        let sampled = |image: &Tensor, sampling| warp(image, &self.flow.to, sampling, Border::Replicate);
+        WarpedEdit {
+            picture: sampled(&reference.edit, Sampling::Bicubic).clamp(0.0, 1.0),
+            // Bilinear: nothing around the mask is ever above zero.
+            mask: reference.mask.as_ref().map(|mask| sampled(mask, Sampling::Bilinear)),
+            confidence: self.confidence.shallow_clone(),
+        }
     }
 }
 
@@ -126,6 +135,7 @@ impl Shot {
                 p.prompt.clone(),
                 p.negative_prompt.clone(),
                 p.edited_frame.clone(),
+                p.mask_location.clone(),
                 p.strength.to_bits(),
                 p.processing_size,
             )
@@ -133,15 +143,26 @@ impl Shot {
         edit(&self.parameters) == edit(parameters)
     }
 
-    /// The batch's last keyframe becomes the seed frame, and the anchor too where the old one shows too
+    /// A run ends on the user's own picture: it is the anchor from here on, and the proposer learns from it.
+    pub fn arrive(&mut self, picture: &Edited) {
+        self.proposer = Proposer::taught(Some(&self.proposer), picture);
+        self.anchor_at(picture);
+    }
+
+    fn anchor_at(&mut self, finished: &Edited) {
+        self.anchor = finished.copy();
+        self.anchor_memory = None;
+        self.seed = self.anchor.shallow_clone();
+        self.seed_sees_anchor = Sight::of_itself(&self.seed.source);
+    }
+
+    /// The run's last keyframe becomes the seed frame, and the anchor too where the old one shows too
     /// little of it.
     pub fn hand_over(&mut self, seed: &Edited, sees_anchor: Sight) {
         self.seed = seed.copy();
         self.seed_sees_anchor = sees_anchor;
         if self.seed_sees_anchor.visible_fraction() < ANCHOR_WORTH {
-            self.anchor = self.seed.shallow_clone();
-            self.anchor_memory = None;
-            self.seed_sees_anchor = Sight::of_itself(&self.seed.source);
+            self.anchor_at(seed);
         }
     }
 }

@@ -7,7 +7,7 @@ use tch::Tensor;
 use super::{
     EngineError,
     composite::WarpedEdit,
-    shot::{Shot, Sight},
+    shot::{Edited, Shot, Sight},
     work::Work,
 };
 use crate::conditions::{
@@ -42,8 +42,8 @@ impl SourceFrame {
 /// with the motion to the previous keyframe, then refined directly against the reference.
 #[derive(Debug)]
 pub struct Tracker<'a> {
-    /// The previous keyframe with its edit, `[1, 3, h, w]`, 0..1.
-    pub previous: (Rc<SourceFrame>, Tensor),
+    /// The previous keyframe with its edit.
+    pub previous: (Rc<SourceFrame>, Edited),
     /// The last keyframe's sight of the anchor.
     pub sees_anchor: Sight,
     shot: &'a Shot,
@@ -56,10 +56,15 @@ impl<'a> Tracker<'a> {
     /// At the run's first keyframe: the shot's seed frame where the run is `seeded`, else its anchor.
     pub fn new(shot: &'a Shot, seeded: bool) -> Self {
         let first = Rc::new(SourceFrame::new(&shot.seed.source));
-        let anchor = if seeded { Rc::new(SourceFrame::new(&shot.anchor.source)) } else { first.clone() };
-        let seed = seeded.then(|| (first.clone(), Sight::of_itself(&shot.seed.source)));
+        let anchor = if shot.anchor_is_seed() {
+            first.clone()
+        } else {
+            Rc::new(SourceFrame::new(&shot.anchor.source))
+        };
+        let seed = seeded && !shot.anchor_is_seed();
+        let seed = seed.then(|| (first.clone(), Sight::of_itself(&shot.seed.source)));
         Self {
-            previous: (first, shot.seed.edit.shallow_clone()),
+            previous: (first, shot.seed.shallow_clone()),
             sees_anchor: shot.seed_sees_anchor.shallow_clone(),
             shot,
             anchor,
@@ -80,10 +85,10 @@ impl<'a> Tracker<'a> {
         let sees_previous = matched(work, frame, &self.previous.0)?;
         let to_previous = &sees_previous.flow;
         self.sees_anchor = track(work, frame, (&self.sees_anchor, to_previous), &self.anchor)?;
-        let mut edits = vec![self.sees_anchor.warp(&self.shot.anchor.edit)];
+        let mut edits = vec![self.sees_anchor.warp(&self.shot.anchor)];
         if let Some((seed, sight)) = &mut self.seed {
             *sight = track(work, frame, (sight, to_previous), seed)?;
-            edits.push(sight.warp(&self.shot.seed.edit));
+            edits.push(sight.warp(&self.shot.seed));
         }
         edits.push(sees_previous.warp(&self.previous.1));
         Ok(edits)
@@ -92,7 +97,10 @@ impl<'a> Tracker<'a> {
 
 /// The frame's sight of `reference`, found from nothing, in steps that can be called off one by one: on a
 /// CPU each is a large part of a second.
-fn matched(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) -> Result<Sight, EngineError> {
+///
+/// # Errors
+/// [`EngineError::Cancelled`].
+pub fn matched(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) -> Result<Sight, EngineError> {
     let model = work.model;
     let (own, other) = (frame.features(work)?, reference.features(work)?);
     work.run("flow", || {
@@ -101,9 +109,12 @@ fn matched(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) -> Res
     })
 }
 
-/// The frame's sight of `reference`; `known`: the previous keyframe's, and the motion to that keyframe.
+/// The frame's sight of `reference`; `known`: a neighbouring keyframe's, and the motion to that keyframe.
 /// Where tracking has lost the reference, the two are matched anew.
-fn track(
+///
+/// # Errors
+/// [`EngineError::Cancelled`].
+pub fn track(
     work: &mut Work,
     frame: &SourceFrame,
     known: (&Sight, &FlowPair),

@@ -24,6 +24,7 @@ mod outside_segment;
 mod overload;
 mod properties;
 mod queries;
+mod regions;
 mod rig;
 mod seeks;
 mod sequences;

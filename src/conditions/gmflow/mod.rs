@@ -14,7 +14,10 @@ use self::{
     transformer::{FlowPropagation, Transformer, Windows, add_position},
     upsampler::Upsampler,
 };
-use super::warp::{Border, Sampling, warp};
+use super::{
+    filters::imagenet,
+    warp::{Border, Sampling, warp},
+};
 use crate::weights::NetworkConfig;
 
 /// `config.json` of a GMFlow folder.
@@ -77,7 +80,7 @@ impl GmFlow {
         let multiple = (8 * self.config.attn_splits[0]).max(4 * self.config.attn_splits[1]);
         let missing = |length: i64| (multiple - length % multiple) % multiple;
         let padded = frames.replication_pad2d([0, missing(width), 0, missing(height)]);
-        let (fine, coarse) = self.backbone.forward(&normalized(&padded));
+        let (fine, coarse) = self.backbone.forward(&imagenet(&padded));
         Features { coarse, fine, size: [height, width] }
     }
 
@@ -123,13 +126,6 @@ impl GmFlow {
         let (first, second) = (add_position(first, splits), add_position(second, splits));
         self.transformer.forward(&first, &second, Windows { splits })
     }
-}
-
-/// ImageNet statistics, on 0..1.
-fn normalized(frames: &Tensor) -> Tensor {
-    let channels =
-        |values: [f32; 3]| Tensor::from_slice(&values).to_device(frames.device()).view([1, 3, 1, 1]);
-    (frames - channels([0.485, 0.456, 0.406])) / channels([0.229, 0.224, 0.225])
 }
 
 fn cropped(flow: &Tensor, [height, width]: [i64; 2]) -> Tensor {
