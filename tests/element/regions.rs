@@ -8,8 +8,11 @@ use crate::rig::*;
 const WIDTH: u32 = 32;
 const HEIGHT: u32 = 16;
 
+/// Name, then x, y, width and height.
+type Region<'a> = (&'a str, (u32, u32, u32, u32));
+
 /// What an element makes of one frame with these regions; its engine makes negatives.
-fn negative(info: &VideoInfo, regions: &[(&str, (u32, u32, u32, u32))]) -> gst::Buffer {
+fn negative(info: &VideoInfo, regions: &[Region]) -> gst::Buffer {
     let element = filter(2, 1);
     let script = IdentityScript { returns_pictures: true, negative: true, ..Default::default() };
     element.set_identity_script(script);
