@@ -1,10 +1,12 @@
 //! `edited-frame` as a folder: each picture is the edit of the frame that shows at its time, and leads to the next.
 
+mod common;
+
 use std::{fs, path::Path, sync::Arc};
 
+use common::embedded_engine;
 use gstflowvid::engine::{
-    CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, ModelRequest, Picture, Samples,
-    open,
+    CancelToken, EditParameters, EditedBatch, Engine, EngineError, Frame, Picture, Samples,
 };
 
 const WIDTH: usize = 128;
@@ -13,17 +15,6 @@ const FRAME: u64 = 40_000_000;
 const SPEED: usize = 2;
 /// Frames of a batch that no picture and no cut parts: keyframes 0, 2, 4, 6, 8.
 const BATCH: usize = 9;
-
-fn engine() -> Box<dyn Engine> {
-    let request = ModelRequest::FlowVid {
-        model: "nano".into(),
-        device: "cpu".into(),
-        dtype: "auto".into(),
-        preset: "auto".into(),
-        plugin_folder: None,
-    };
-    open(&request, &CancelToken::new()).expect("the embedded model; run `make setup`")
-}
 
 /// A smooth texture of `kind` that moves by [`SPEED`] pixels a frame to the left.
 fn samples(kind: u32, index: usize) -> Vec<u8> {
@@ -79,7 +70,7 @@ fn process(engine: &mut dyn Engine, frames: Vec<Frame>, parameters: &EditParamet
 }
 
 fn refused(folder: &Path) -> String {
-    let result = engine().process(frames(0..2, NO_CUT), &parameters(folder), &CancelToken::new());
+    let result = embedded_engine().process(frames(0..2, NO_CUT), &parameters(folder), &CancelToken::new());
     match result {
         Err(EngineError::Settings(told)) => told,
         other => panic!("{other:?}"),
@@ -120,7 +111,7 @@ fn a_later_picture_is_the_edit_of_its_frame_and_the_anchor_behind_it() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0.png", 0, 0, VIOLET);
     write(folder.path(), "00-00-00.200.png", 0, 5, GREEN);
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let first = process(engine.as_mut(), frames(0..BATCH, NO_CUT), &parameters(folder.path()));
     assert_eq!(indices(&first, |frame| frame.keyframe), [0, 2, 4, 5, 7, 8]);
     assert_eq!(indices(&first, |frame| frame.starts_shot), [0]);
@@ -138,7 +129,7 @@ fn between_two_pictures_one_edit_becomes_the_other() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0.png", 0, 0, VIOLET);
     write(folder.path(), "0.32.png", 0, 8, GREEN);
-    let batch = process(engine().as_mut(), frames(0..BATCH, NO_CUT), &parameters(folder.path()));
+    let batch = process(embedded_engine().as_mut(), frames(0..BATCH, NO_CUT), &parameters(folder.path()));
     let keyframes = (0..BATCH).step_by(2);
     let from_second: Vec<f64> = keyframes.map(|index| miss(&batch, index, (0, index), GREEN)).collect();
     let apart = from_second[0];
@@ -162,7 +153,7 @@ fn where_two_pictures_of_one_edit_meet_nothing_jumps() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0.png", 0, 0, VIOLET);
     write(folder.path(), "0.2.png", 0, 5, VIOLET);
-    let batch = process(engine().as_mut(), frames(0..BATCH, NO_CUT), &parameters(folder.path()));
+    let batch = process(embedded_engine().as_mut(), frames(0..BATCH, NO_CUT), &parameters(folder.path()));
     let steps: Vec<f64> = (1..BATCH).map(|index| step(&batch, index)).collect();
     let mut sorted = steps.clone();
     sorted.sort_by(f64::total_cmp);
@@ -177,7 +168,7 @@ fn a_picture_behind_a_cut_begins_that_shot() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0.png", 0, 0, VIOLET);
     write(folder.path(), "0.160.png", 1, 4, GREEN);
-    let batch = process(engine().as_mut(), frames(0..BATCH, 4), &parameters(folder.path()));
+    let batch = process(embedded_engine().as_mut(), frames(0..BATCH, 4), &parameters(folder.path()));
     assert_eq!(indices(&batch, |frame| frame.starts_shot), [0, 4]);
     for index in 0..BATCH {
         let (kind, edit) = if index < 4 { (0, VIOLET) } else { (1, GREEN) };
@@ -189,7 +180,7 @@ fn a_picture_behind_a_cut_begins_that_shot() {
 fn the_frames_before_a_shots_first_picture_look_back_from_it() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0.13.png", 0, 3, VIOLET); // 120 ms is the frame's own time
-    let batch = process(engine().as_mut(), frames(0..BATCH, NO_CUT), &parameters(folder.path()));
+    let batch = process(embedded_engine().as_mut(), frames(0..BATCH, NO_CUT), &parameters(folder.path()));
     assert_eq!(indices(&batch, |frame| frame.starts_shot), [0]);
     for index in 0..BATCH {
         assert_shows(&batch, index, (0, index), VIOLET);
@@ -200,7 +191,7 @@ fn the_frames_before_a_shots_first_picture_look_back_from_it() {
 fn a_shot_whose_first_picture_is_far_off_is_unchanged_until_then() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0.44.png", 0, 11, VIOLET);
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let first = process(engine.as_mut(), frames(0..BATCH, NO_CUT), &parameters(folder.path()));
     assert!(first.frames.iter().all(|frame| frame.picture.is_none()));
     assert_eq!(indices(&first, |frame| frame.starts_shot), [0]);
@@ -216,7 +207,7 @@ fn a_shot_without_a_picture_keeps_the_colours_of_all_before() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0.png", 0, 0, GREEN);
     write(folder.path(), "0.08.png", 0, 2, GREEN);
-    let batch = process(engine().as_mut(), frames(0..BATCH, 4), &parameters(folder.path()));
+    let batch = process(embedded_engine().as_mut(), frames(0..BATCH, 4), &parameters(folder.path()));
     assert_shows(&batch, 4, (1, 4), GREEN);
     assert!(batch.warnings.iter().any(|told| told.contains("picture of each shot")), "{:?}", batch.warnings);
 }
@@ -226,7 +217,7 @@ fn two_pictures_of_one_frame_are_told() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0.png", 0, 0, GREEN);
     write(folder.path(), "0.01.png", 0, 0, VIOLET);
-    let batch = process(engine().as_mut(), frames(0..3, NO_CUT), &parameters(folder.path()));
+    let batch = process(embedded_engine().as_mut(), frames(0..3, NO_CUT), &parameters(folder.path()));
     assert!(batch.warnings[0].contains("0.01.png is taken"), "{:?}", batch.warnings);
     assert!(miss(&batch, 0, (0, 0), VIOLET) < 1.0);
 }

@@ -1,7 +1,10 @@
 //! The FlowVid engine on the embedded model: what every session promises, on small moving pictures.
 
+mod common;
+
 use std::{env, process, sync::Arc, thread, time::Duration};
 
+use common::embedded_engine;
 use gstflowvid::engine::{
     CancelToken, Condition, EditParameters, EditedBatch, Engine, EngineError, Frame, Interpolation,
     ModelRequest, Picture, Propagation, Samples, model_statistics, open,
@@ -10,10 +13,6 @@ use gstflowvid::engine::{
 const WIDTH: usize = 128;
 const HEIGHT: usize = 96;
 const MILLISECOND: u64 = 1_000_000;
-
-fn engine() -> Box<dyn Engine> {
-    open(&request("nano", "cpu"), &CancelToken::new()).expect("the embedded model; run `make setup`")
-}
 
 fn request(model: &str, device: &str) -> ModelRequest {
     ModelRequest::FlowVid {
@@ -86,7 +85,7 @@ fn shots(edited: &EditedBatch) -> Vec<usize> {
 
 #[test]
 fn the_last_keyframe_of_a_batch_seeds_the_next() {
-    let (mut engine, parameters) = (engine(), parameters());
+    let (mut engine, parameters) = (embedded_engine(), parameters());
     assert_eq!(engine.batch_frames(&parameters), 5);
     let first = edit(engine.as_mut(), frames(0, 5, |_| 0), &parameters);
     assert_eq!((keyframes(&first), shots(&first)), (vec![0, 2, 4], vec![0]));
@@ -101,15 +100,16 @@ fn the_last_keyframe_of_a_batch_seeds_the_next() {
 #[test]
 fn two_sessions_share_one_model_and_take_turns() {
     let alone = |kind: u32, prompt: &str| {
-        let (mut engine, parameters) = (engine(), EditParameters { prompt: prompt.into(), ..parameters() });
+        let (mut engine, parameters) =
+            (embedded_engine(), EditParameters { prompt: prompt.into(), ..parameters() });
         let first = edit(engine.as_mut(), frames(0, 5, |_| kind), &parameters);
         [first, edit(engine.as_mut(), frames(5, 4, |_| kind), &parameters)]
     };
     let expected = [alone(0, "pencil sketch"), alone(1, "neon")];
     let loads = || model_statistics().loads;
-    let mut first = engine();
+    let mut first = embedded_engine();
     let before = loads();
-    let mut second = engine();
+    let mut second = embedded_engine();
     assert!(Arc::ptr_eq(&first.loaded(), &second.loaded()));
     assert_eq!((loads(), model_statistics().in_memory), (before, 1));
     let parameters = |prompt: &str| EditParameters { prompt: prompt.into(), ..parameters() };
@@ -130,7 +130,7 @@ fn two_sessions_share_one_model_and_take_turns() {
 
 #[test]
 fn a_cut_starts_a_shot_with_its_own_anchor() {
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let edited = edit(engine.as_mut(), frames(0, 5, |index| u32::from(index >= 3)), &parameters());
     assert_eq!((shots(&edited), keyframes(&edited)), (vec![0, 3], vec![0, 2, 3, 4]));
     let told = {
@@ -144,7 +144,7 @@ fn a_cut_starts_a_shot_with_its_own_anchor() {
 
 #[test]
 fn a_shot_of_one_frame_works() {
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let edited = edit(engine.as_mut(), frames(0, 1, |_| 0), &parameters());
     assert_eq!((shots(&edited), keyframes(&edited)), (vec![0], vec![0]));
 }
@@ -152,7 +152,7 @@ fn a_shot_of_one_frame_works() {
 #[test]
 fn the_same_input_and_seed_give_the_same_bytes() {
     let once_more = || {
-        let mut engine = engine();
+        let mut engine = embedded_engine();
         edit(engine.as_mut(), frames(0, 5, |_| 0), &parameters())
     };
     let (once, again) = (once_more(), once_more());
@@ -163,7 +163,7 @@ fn the_same_input_and_seed_give_the_same_bytes() {
 #[test]
 fn a_frame_that_is_not_diffused_decides_no_noise() {
     let seeded = |moved: u64| {
-        let mut engine = engine();
+        let mut engine = embedded_engine();
         edit(engine.as_mut(), frames(0, 5, |_| 0), &parameters());
         let mut next = frames(5, 4, |_| 0);
         next[0].stream_time += moved;
@@ -176,7 +176,7 @@ fn a_frame_that_is_not_diffused_decides_no_noise() {
 
 #[test]
 fn another_prompt_starts_anew_and_another_look_comes() {
-    let (mut engine, pencil) = (engine(), parameters());
+    let (mut engine, pencil) = (embedded_engine(), parameters());
     let neon = EditParameters { prompt: "neon".into(), ..pencil.clone() };
     let first = edit(engine.as_mut(), frames(0, 5, |_| 0), &pencil);
     let second = edit(engine.as_mut(), frames(4, 1, |_| 0), &neon);
@@ -186,7 +186,7 @@ fn another_prompt_starts_anew_and_another_look_comes() {
 
 #[test]
 fn strength_zero_is_the_source() {
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let source = frames(0, 5, |_| 0);
     let parameters = EditParameters { strength: 0.0, propagation: Propagation::Warp, ..parameters() };
     let edited = edit(engine.as_mut(), source.clone(), &parameters);
@@ -212,7 +212,7 @@ fn an_edited_first_frame_is_carried_along() {
     let size = (WIDTH as u32, HEIGHT as u32);
     image::save_buffer(&file, &recoloured(&samples(0)), size.0, size.1, image::ColorType::Rgb8).unwrap();
     let parameters = EditParameters { prompt: String::new(), edited_frame: Some(file), ..parameters() };
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let first = edit(engine.as_mut(), source[..5].to_vec(), &parameters);
     let second = edit(engine.as_mut(), source[5..].to_vec(), &parameters);
     for index in 0..9 {
@@ -228,7 +228,7 @@ fn an_edited_first_frame_is_carried_along() {
 
 #[test]
 fn every_interpolation_fills_the_gaps() {
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let with = |engine: &mut dyn Engine, interpolation| {
         engine.reset();
         edit(engine, frames(0, 3, |_| 0), &EditParameters { interpolation, ..parameters() })
@@ -244,7 +244,7 @@ fn every_interpolation_fills_the_gaps() {
 
 #[test]
 fn a_raised_token_calls_the_batch_off_and_the_session_goes_on() {
-    let (mut engine, cancel) = (engine(), CancelToken::new());
+    let (mut engine, cancel) = (embedded_engine(), CancelToken::new());
     let raiser = thread::spawn({
         let cancel = cancel.clone();
         move || {
@@ -262,7 +262,7 @@ fn a_raised_token_calls_the_batch_off_and_the_session_goes_on() {
 
 #[test]
 fn a_panic_on_the_engines_thread_is_told_and_the_session_goes_on() {
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let impossible = EditParameters { keyframe_interval: 0, ..parameters() };
     let result = engine.process(frames(0, 3, |_| 0), &impossible, &CancelToken::new());
     assert!(matches!(result, Err(EngineError::Internal(_))), "{result:?}");
@@ -275,7 +275,7 @@ fn a_closed_session_leaves_no_thread_in_libtorch() {
     const HERE: &str = "FLOWVID_TEST_ENDS_IN_A_BATCH";
     const CODE: i32 = 7;
     if env::var_os(HERE).is_some() {
-        let (mut engine, long) = (engine(), EditParameters { batch_size: 40, ..parameters() });
+        let (mut engine, long) = (embedded_engine(), EditParameters { batch_size: 40, ..parameters() });
         let cancel = CancelToken::new();
         let raiser = thread::spawn({
             let cancel = cancel.clone();
@@ -303,7 +303,7 @@ fn what_cannot_be_had_is_said_with_its_cure() {
     let missing = error(&request("no-such-model", "cpu"));
     assert!(missing.contains("no-such-model") && missing.contains("models"), "{missing}");
     assert!(error(&request("nano", "gpu")).contains("cuda:N"));
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let depth = EditParameters { condition: Condition::Depth, ..parameters() };
     let refused = engine.process(frames(0, 3, |_| 0), &depth, &CancelToken::new()).unwrap_err().to_string();
     assert!(refused.contains("condition=canny"), "{refused}");
@@ -311,7 +311,7 @@ fn what_cannot_be_had_is_said_with_its_cure() {
 
 #[test]
 fn an_unknown_prompt_is_told_once_and_leaves_the_source() {
-    let mut engine = engine();
+    let mut engine = embedded_engine();
     let unknown = EditParameters { prompt: "xyzzy".into(), propagation: Propagation::Warp, ..parameters() };
     let first = edit(engine.as_mut(), frames(0, 1, |_| 0), &unknown);
     assert_eq!(first.warnings.len(), 1, "{:?}", first.warnings);

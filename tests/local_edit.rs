@@ -1,11 +1,11 @@
 //! A mask says where a frame is edited: it moves with what the frame shows, and around it the source stays.
 
+mod common;
+
 use std::{path::Path, sync::Arc};
 
-use gstflowvid::engine::{
-    CancelToken, EditParameters, EditedBatch, Engine, Frame, Interpolation, ModelRequest, Picture, Samples,
-    open,
-};
+use common::embedded_engine;
+use gstflowvid::engine::{CancelToken, EditParameters, EditedBatch, Frame, Interpolation, Picture, Samples};
 use image::{ColorType, GrayImage, Luma, RgbaImage};
 
 const WIDTH: usize = 160;
@@ -13,17 +13,6 @@ const HEIGHT: usize = 96;
 /// Pixels that the picture moves to the left in a frame.
 const SPEED: usize = 2;
 const FRAMES: usize = 9;
-
-fn engine() -> Box<dyn Engine> {
-    let request = ModelRequest::FlowVid {
-        model: "nano".into(),
-        device: "cpu".into(),
-        dtype: "auto".into(),
-        preset: "auto".into(),
-        plugin_folder: None,
-    };
-    open(&request, &CancelToken::new()).expect("the embedded model; run `make setup`")
-}
 
 fn samples(index: usize) -> Vec<u8> {
     let sample = |row: usize, column: usize, channel: usize| {
@@ -77,7 +66,7 @@ fn parameters() -> EditParameters {
 
 #[track_caller]
 fn process(frames: Vec<Frame>, parameters: &EditParameters) -> EditedBatch {
-    engine().process(frames, parameters, &CancelToken::new()).expect("an edited batch")
+    embedded_engine().process(frames, parameters, &CancelToken::new()).expect("an edited batch")
 }
 
 fn bytes(batch: &EditedBatch, index: usize) -> &[u8] {
@@ -215,6 +204,6 @@ fn a_mask_that_cannot_be_taken_is_told_with_the_first_batch() {
         mask_location: Some("/nowhere/mask.png".into()),
         ..parameters()
     };
-    let told = engine().process(frames(0..2), &given, &CancelToken::new()).unwrap_err().to_string();
+    let told = embedded_engine().process(frames(0..2), &given, &CancelToken::new()).unwrap_err().to_string();
     assert!(told.contains("mask-location /nowhere/mask.png cannot be opened"), "{told}");
 }

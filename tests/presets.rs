@@ -6,7 +6,7 @@ mod folder;
 
 use std::{fs, path::Path, sync::Arc};
 
-use common::{copy_folder, project};
+use common::{change_json, copy_folder, project};
 use folder::{Autoencoder, RandomModel, SchedulerKind, Size};
 use gstflowvid::{
     diffusion::DiffusionModel,
@@ -33,9 +33,7 @@ impl Model {
             std::os::unix::fs::symlink(project("models").join(shared), root.path().join(shared)).unwrap();
         }
         let index = root.path().join("nano/model_index.json");
-        let mut value: Value = serde_json::from_str(&fs::read_to_string(&index).unwrap()).unwrap();
-        change(&mut value);
-        fs::write(index, value.to_string()).unwrap();
+        change_json(&index, change);
         Self(root)
     }
 
@@ -122,10 +120,9 @@ fn a_preset_draws_with_its_own_scheduler_and_autoencoder() {
     write("swift", Autoencoder::Tiny, SchedulerKind::Lcm);
     fs::rename(place("swift/vae"), place("tiny/vae_tiny")).unwrap();
     fs::rename(place("swift/scheduler"), place("tiny/scheduler_lcm")).unwrap();
-    let index = place("tiny/model_index.json");
-    let mut value: Value = serde_json::from_str(&fs::read_to_string(&index).unwrap()).unwrap();
-    value["flowvid"]["presets"]["preview"] = json!({ "vae": "vae_tiny", "scheduler": "scheduler_lcm" });
-    fs::write(index, value.to_string()).unwrap();
+    change_json(&place("tiny/model_index.json"), |index| {
+        index["flowvid"]["presets"]["preview"] = json!({ "vae": "vae_tiny", "scheduler": "scheduler_lcm" });
+    });
     let drawn = |preset: &str| {
         let folder = ModelFolder::find("tiny", &[root.path().into()]).unwrap().with_preset(preset).unwrap();
         let model = DiffusionModel::load(&folder, Placement::cpu()).unwrap();

@@ -4,7 +4,7 @@ mod common;
 
 use std::{env, ffi::c_int, fs, process::Command, time::Instant};
 
-use common::{fill, nano_configs, random_values};
+use common::{change_json, fill, nano_configs, random_values};
 use gstflowvid::{
     diffusion::{ControlCondition, DiffusionModel, KeyframeMemory, PictureConditions, StepTime, noise},
     engine::{CancelToken, EditParameters, EngineError, KeyframeConditions, Propagator},
@@ -21,9 +21,7 @@ fn propagator(keyframes: i64) -> Propagator {
 fn with_model(keyframes: i64) -> (Propagator, DiffusionModel) {
     let (_root, folder) = nano_configs();
     let index = folder.path().join("model_index.json");
-    let mut value: serde_json::Value = serde_json::from_str(&fs::read_to_string(&index).unwrap()).unwrap();
-    value["flowvid"]["pixels_per_call"] = (keyframes * 64 * 96).into();
-    fs::write(index, value.to_string()).unwrap();
+    change_json(&index, |index| index["flowvid"]["pixels_per_call"] = (keyframes * 64 * 96).into());
     let store = VarStore::new(Placement::cpu().device);
     let model = DiffusionModel::new(&store.root(), &folder).unwrap();
     fill(&store, 3);

@@ -3,7 +3,6 @@
 mod common;
 
 use std::{
-    fs,
     path::Path,
     sync::{Mutex, MutexGuard, Once, mpsc},
     time::{Duration, Instant},
@@ -198,12 +197,6 @@ fn spoilt_model(spoil: impl FnOnce(&Path)) -> TempDir {
     root
 }
 
-fn change_json(file: &Path, change: impl FnOnce(&mut serde_json::Value)) {
-    let mut json = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
-    change(&mut json);
-    fs::write(file, json.to_string()).unwrap();
-}
-
 /// Plays until the error that must come.
 fn fail(pipeline: &gst::Pipeline) -> glib::Error {
     pipeline.set_state(gst::State::Playing).unwrap();
@@ -220,8 +213,10 @@ fn fail(pipeline: &gst::Pipeline) -> glib::Error {
 fn a_panic_on_the_engines_thread_reaches_the_bus_and_the_model_stays_usable() {
     let _alone = alone();
     let models = spoilt_model(|root| {
-        change_json(&root.join("nano/tokenizer/vocab.json"), |words| words["neon"] = 1_000_000.into());
-        change_json(&root.join("rife/config.json"), |config| config["scales"][0] = 1000.into());
+        common::change_json(&root.join("nano/tokenizer/vocab.json"), |words| {
+            words["neon"] = 1_000_000.into()
+        });
+        common::change_json(&root.join("rife/config.json"), |config| config["scales"][0] = 1000.into());
     });
     let settings = format!("{SMALL_BATCHES} model={}", models.path().join("nano").display());
     let pipeline = launch(SHORT, &settings);

@@ -1,17 +1,19 @@
 //! A folder of Stable Diffusion 1.5's layout, tiny and random (`examples/random_model`): it loads as it is, and prompt,
 //! seed and scheduler decide the pictures.
 
+mod common;
 #[path = "../examples/random_model/folder.rs"]
 mod folder;
 
 use std::sync::Arc;
 
+use common::{change_json, request};
 use folder::{Autoencoder, RandomModel, SchedulerKind, Size};
 use gstflowvid::{
     diffusion::{ControlCondition, DiffusionModel, PictureConditions},
     engine::{
-        CancelToken, EditParameters, EditedFrame, EngineError, Frame, KeyframeConditions, ModelRequest,
-        Picture, Propagator, Samples, open,
+        CancelToken, EditParameters, EditedFrame, EngineError, Frame, KeyframeConditions, Picture,
+        Propagator, Samples, open,
     },
     torch::Placement,
     weights::ModelFolder,
@@ -184,13 +186,7 @@ fn frame(index: usize) -> Frame {
 #[test]
 fn later_batches_see_the_shots_anchor() {
     let (_root, folder) = written(RandomModel { scheduler: SchedulerKind::Ddim, ..TINY });
-    let request = ModelRequest::FlowVid {
-        model: format!("{}/", folder.path().display()),
-        preset: "auto".into(),
-        device: "cpu".into(),
-        dtype: "auto".into(),
-        plugin_folder: None,
-    };
+    let request = request(&format!("{}/", folder.path().display()));
     let given = EditParameters {
         batch_size: 3,
         keyframe_interval: 1,
@@ -217,18 +213,14 @@ fn later_batches_see_the_shots_anchor() {
 #[test]
 fn a_controlnet_that_nobody_knows_is_asked_about() {
     let (root, folder) = written(TINY);
-    let index = root.path().join("tiny/model_index.json");
-    let mut value: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(&index).unwrap()).unwrap();
-    value["flowvid"]["controlnets"].as_object_mut().unwrap().remove("controlnet_1");
-    std::fs::write(&index, value.to_string()).unwrap();
+    change_json(&root.path().join("tiny/model_index.json"), |index| {
+        index["flowvid"]["controlnets"].as_object_mut().unwrap().remove("controlnet_1");
+    });
     let error = DiffusionModel::load(&folder, Placement::cpu()).unwrap_err().to_string();
     assert!(error.contains("controlnet_1") && error.contains("inpaint"), "{error}");
-    let config = root.path().join("tiny/controlnet_1/config.json");
-    let mut value: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
-    value["_name_or_path"] = "control_v11p_sd15_inpaint".into();
-    std::fs::write(&config, value.to_string()).unwrap();
+    change_json(&root.path().join("tiny/controlnet_1/config.json"), |config| {
+        config["_name_or_path"] = "control_v11p_sd15_inpaint".into();
+    });
     let model = DiffusionModel::load(&folder, Placement::cpu()).unwrap();
     let known: Vec<_> = model.control_conditions().collect();
     assert_eq!(known, [ControlCondition::Canny, ControlCondition::Inpaint]);

@@ -170,11 +170,15 @@ impl<'a> Sampling<'a> {
         &self.sample
     }
 
-    /// At the run's end, what its first keyframe showed the others; `None` where that was given to it, or where the
-    /// model is a video's.
+    /// At the run's end, what its first keyframe showed the others; `None` where that was given to it, where no
+    /// keyframe is finished, or where the model is a video's.
     pub fn into_anchor_memory(self) -> Option<AnchorMemory> {
-        let own = self.model.is_image_model() && self.input.anchor.is_none();
-        own.then(|| AnchorMemory { made_with: self.options.clone(), layers: Rc::new(self.seen_of_first) })
+        self.remembers_first()
+            .then(|| AnchorMemory { made_with: self.options.clone(), layers: Rc::new(self.seen_of_first) })
+    }
+
+    fn remembers_first(&self) -> bool {
+        self.model.is_image_model() && self.input.anchor.is_none() && self.input.finished > 0
     }
 
     /// The finished keyframes are at the step's own noise.
@@ -199,7 +203,7 @@ impl<'a> Sampling<'a> {
             let part = self.sample.narrow(0, *start, *length);
             outputs.push(self.guided(&part, timestep, latents, &mut memories, &check)?);
         }
-        if known.is_none() && self.model.is_image_model() {
+        if self.remembers_first() {
             self.seen_of_first.push(memories.iter().map(KeyframeMemory::first).collect());
         }
         Ok(Tensor::cat(&outputs, 0))

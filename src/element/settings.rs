@@ -202,6 +202,10 @@ fn text(value: &Value) -> String {
     get::<Option<String>>(value).unwrap_or_default()
 }
 
+fn path(value: &Value) -> Option<PathBuf> {
+    Some(text(value)).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 fn count(value: &Value) -> usize {
     get::<u32>(value) as usize
 }
@@ -258,7 +262,7 @@ pub static PROPERTIES: [Property; 35] = [
         "Picture file that is the first frame, edited: its edit is carried through the video; or a folder of edited frames, named by their stream time in seconds (0.png, 2.48.png). Any size of the same aspect; a transparent part is not edited; works without a prompt",
         Values::Path,
         |s| path_text(&s.parameters.edited_frame),
-        |s, v| s.parameters.edited_frame = Some(text(v)).filter(|path| !path.is_empty()).map(PathBuf::from)
+        |s, v| s.parameters.edited_frame = path(v)
     ),
     setting!(
         NextBatch,
@@ -266,7 +270,7 @@ pub static PROPERTIES: [Property; 35] = [
         "Picture file that says where a shot's first frame is edited: white is, black is not; it moves with what the frame shows. Around it the video keeps its own pixels. An edited frame's own transparency comes before it",
         Values::Path,
         |s| path_text(&s.parameters.mask_location),
-        |s, v| s.parameters.mask_location = Some(text(v)).filter(|path| !path.is_empty()).map(PathBuf::from)
+        |s, v| s.parameters.mask_location = path(v)
     ),
     setting!(
         NextBatch,

@@ -74,6 +74,19 @@ pub struct Source {
     pub stream_time: u64,
 }
 
+impl Source {
+    /// Width and height of the picture as it came.
+    pub fn video_size(&self) -> (usize, usize) {
+        (self.picture.width, self.picture.height)
+    }
+
+    /// Height and width at the processing size.
+    pub fn processing_size(&self) -> (i64, i64) {
+        let [.., height, width] = self.image.size()[..] else { unreachable!("an image is 4-dimensional") };
+        (height, width)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use tch::{Device, Tensor};
 
-use super::{CancelToken, EditParameters, EngineError, fault::halved_once};
+use super::{
+    CancelToken, EditParameters, EngineError,
+    fault::{guarded, halved_once},
+};
 use crate::{
     diffusion::{
         AnchorMemory, ControlCondition, DiffusionModel, PictureConditions, Sampling, SamplingInput,
@@ -149,10 +152,7 @@ impl Propagator {
         }
         let device = self.model.placement().device_name();
         let _no_grad = tch::no_grad_guard();
-        halved_once(&device, 1, |_| {
-            let control = control.iter().map(|(condition, picture)| (*condition, picture.shallow_clone()));
-            edit(&self.model, source, control.collect(), stream_time, &options, || cancel.check())
-        })
+        guarded(&device, || edit(&self.model, source, control, stream_time, &options, || cancel.check()))
     }
 
     /// As [`diffuse`](Self::diffuse), with at most `most` keyframes in one call of the networks.

@@ -46,11 +46,10 @@ impl UserEdits {
         } else {
             vec![(setting.to_path_buf(), None)]
         };
-        let [.., height, width] = frame.image.size()[..] else { unreachable!("an image is 4-dimensional") };
-        let video = (frame.picture.width, frame.picture.height);
+        let (video, size) = (frame.video_size(), frame.processing_size());
         let mut waiting = Vec::with_capacity(files.len());
         for (file, time) in files {
-            let load = || picture::load(&file, video, (height, width), frame.image.device());
+            let load = || picture::load(&file, video, size, frame.image.device());
             let picture = work.run("edit", load)?.map_err(|error| refused(&error))?;
             waiting.push(Waiting { file, time, picture });
         }

@@ -26,15 +26,12 @@ impl UserMask {
         frame: &Source,
     ) -> Result<Option<Self>, EngineError> {
         let Some(file) = &work.parameters.mask_location else { return Ok(None) };
-        let [.., height, width] = frame.image.size()[..] else { unreachable!("an image is 4-dimensional") };
-        if known
-            .as_ref()
-            .is_some_and(|known| known.file == *file && known.mask.size()[2..] == [height, width])
-        {
+        let size = frame.processing_size();
+        let fits = |known: &Self| known.file == *file && known.mask.size()[2..] == [size.0, size.1];
+        if known.as_ref().is_some_and(fits) {
             return Ok(known);
         }
-        let video = (frame.picture.width, frame.picture.height);
-        let load = || picture::load_mask(file, video, (height, width), frame.image.device());
+        let load = || picture::load_mask(file, frame.video_size(), size, frame.image.device());
         let mask = work.run("edit", load)?.map_err(|error| EngineError::Settings(error.to_string()))?;
         Ok(Some(Self { file: file.clone(), mask }))
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use gstflowvid::{
+    engine::{CancelToken, Engine, ModelRequest, open},
     torch::Placement,
     weights::{Component, ModelFolder},
 };
@@ -76,6 +77,29 @@ pub fn assert_relative(what: &str, actual: &Tensor, expected: &Tensor, tolerance
 pub fn model(name: &str) -> Component {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name);
     Component::open(folder).unwrap_or_else(|error| panic!("{error}; run `make setup`"))
+}
+
+/// A model on the CPU, as it is where nothing else is asked for.
+pub fn request(model: &str) -> ModelRequest {
+    ModelRequest::FlowVid {
+        model: model.into(),
+        preset: "auto".into(),
+        device: "cpu".into(),
+        dtype: "auto".into(),
+        plugin_folder: None,
+    }
+}
+
+/// A session of the embedded model.
+pub fn embedded_engine() -> Box<dyn Engine> {
+    open(&request("nano"), &CancelToken::new()).expect("the embedded model; run `make setup`")
+}
+
+/// Writes a JSON file anew, with a change.
+pub fn change_json(file: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let mut json = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    change(&mut json);
+    fs::write(file, json.to_string()).unwrap();
 }
 
 /// A copy of the embedded model's folder without its weights, for weights of the test's own.
