@@ -4,6 +4,7 @@ mod attention;
 mod autoencoder_kl;
 mod autoencoder_tiny;
 mod blocks;
+mod clip_encoder;
 mod config;
 mod control;
 mod controlnet;
@@ -26,6 +27,7 @@ mod vae;
 
 pub use autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
 pub use autoencoder_tiny::{AutoencoderTiny, AutoencoderTinyConfig, UpsampleFn};
+pub use clip_encoder::{ClipEncoder, ClipEncoderConfig, Reads};
 pub use config::{
     Activation, BlocksConfig, DownBlockType, KeyframeAttention, MidBlockType, Off, PerBlock, TimeScaleShift,
     UpBlockType,

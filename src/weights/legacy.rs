@@ -8,7 +8,7 @@ const ATTENTION: [(&str, &str); 4] =
 
 /// A count of the tokens' places, which transformers once saved with the weights.
 fn is_needless(key: &str) -> bool {
-    key == "text_model.embeddings.position_ids"
+    key.ends_with("_model.embeddings.position_ids")
 }
 
 /// One name for all that versions of a library called it; needless tensors are left out.
@@ -23,7 +23,7 @@ pub(super) fn rename(checkpoint: Checkpoint, part: Option<Part>) -> Result<Check
             Ok(checkpoint)
         }
         Some(Part::TextEncoder) => checkpoint.rename(text_encoder),
-        _ => Ok(checkpoint),
+        _ => checkpoint.rename(|key| (!is_needless(key)).then(|| key.into())),
     }
 }
 
