@@ -4,13 +4,14 @@
 //!
 //! Fails if the two do not have equally many frames.
 
+mod streams;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Parser;
-use gst::prelude::*;
-use gst_app::AppSink;
 use image::{RgbImage, imageops};
+use streams::{Frames, picture};
 
 #[derive(Parser)]
 struct Arguments {
@@ -34,11 +35,8 @@ const GAP: u32 = 4;
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     gst::init()?;
-    let mut frames = 0;
-    decode(&arguments.source, arguments.width, |_, _| {
-        frames += 1;
-        Ok(())
-    })?;
+    let mut source = scaled(&arguments.source, arguments.width)?;
+    let frames = source.try_fold(0, |count, sample| sample.map(|_| count + 1))?;
     ensure!(frames > 0, "{} holds no frame", arguments.source.display());
     let picked = pick(frames, arguments.columns);
     let source = tiles(&arguments.source, arguments.width, &picked, frames)?;
@@ -56,13 +54,13 @@ fn pick(frames: usize, columns: usize) -> Vec<usize> {
 /// The picked frames of a clip that should have `frames`.
 fn tiles(clip: &Path, width: u32, picked: &[usize], frames: usize) -> anyhow::Result<Vec<RgbImage>> {
     let (mut kept, mut count) = (Vec::new(), 0);
-    decode(clip, width, |number, sample| {
+    for (number, sample) in scaled(clip, width)?.enumerate() {
+        let sample = sample?;
         count += 1;
         if picked.contains(&number) {
-            kept.push(picture(sample)?);
+            kept.push(picture(&sample)?);
         }
-        Ok(())
-    })?;
+    }
     ensure!(count == frames, "{} has {count} frames instead of {frames}", clip.display());
     Ok(kept)
 }
@@ -80,38 +78,7 @@ fn arrange(source: &[RgbImage], result: &[RgbImage]) -> RgbImage {
     sheet
 }
 
-/// Calls `each` with every frame's number and picture, scaled to `width` pixels.
-fn decode(
-    clip: &Path,
-    width: u32,
-    mut each: impl FnMut(usize, &gst::Sample) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let pipeline = gst::parse::launch(&format!(
-        "filesrc name=source ! decodebin ! videoconvert ! videoscale \
-         ! video/x-raw,format=RGB,width={width},pixel-aspect-ratio=1/1 ! appsink name=sink sync=false max-buffers=4"
-    ))?;
-    let bin = pipeline.downcast_ref::<gst::Bin>().context("a pipeline is a bin")?;
-    bin.by_name("source").context("no source")?.set_property("location", clip);
-    let sink = bin.by_name("sink").and_downcast::<AppSink>().context("no sink")?;
-    let _ = pipeline.set_state(gst::State::Playing); // what went wrong stands on the bus
-    let mut number = 0;
-    while let Ok(sample) = sink.pull_sample() {
-        each(number, &sample)?;
-        number += 1;
-    }
-    let error = pipeline.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
-    pipeline.set_state(gst::State::Null)?;
-    match error.as_ref().map(|message| message.view()) {
-        Some(gst::MessageView::Error(error)) => bail!("{} cannot be read: {}", clip.display(), error.error()),
-        _ => Ok(()),
-    }
-}
-
-fn picture(sample: &gst::Sample) -> anyhow::Result<RgbImage> {
-    let format = sample.caps().and_then(|caps| caps.structure(0)).context("a frame without caps")?;
-    let (width, height) = (format.get::<i32>("width")? as usize, format.get::<i32>("height")? as usize);
-    let pixels = sample.buffer().context("a sample without a frame")?.map_readable()?;
-    let stride = pixels.len() / height; // GStreamer pads RGB rows to 4 bytes
-    let rows = pixels.chunks_exact(stride).flat_map(|row| &row[..width * 3]).copied().collect();
-    RgbImage::from_raw(width as u32, height as u32, rows).context("a frame of the wrong size")
+/// A clip's frames, scaled to `width` pixels.
+fn scaled(clip: &Path, width: u32) -> anyhow::Result<Frames> {
+    Frames::open(clip, &format!(",width={width},pixel-aspect-ratio=1/1"))
 }

@@ -349,5 +349,5 @@ fn frames(folder: &Path, arguments: &Arguments) -> anyhow::Result<Vec<Tensor>> {
 /// `[1, 3, 256, 448]`, 0..1.
 fn picture(file: &Path) -> anyhow::Result<Tensor> {
     let image = pictures::read(file)?;
-    Ok(resize(&tensors::from_samples(&image, image.width() as usize, image.height() as usize), SIZE))
+    Ok(resize(&tensors::from_image(&image), SIZE))
 }

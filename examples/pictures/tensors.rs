@@ -9,6 +9,11 @@ pub fn from_samples(samples: &[u8], width: usize, height: usize) -> Tensor {
     rows.permute([0, 3, 1, 2]).to_kind(Kind::Float).contiguous() / 255.0
 }
 
+/// As `[1, 3, H, W]`, 0..1.
+pub fn from_image(picture: &RgbImage) -> Tensor {
+    from_samples(picture, picture.width() as usize, picture.height() as usize)
+}
+
 /// The inverse; values beyond 0..1 are clipped.
 pub fn to_image(picture: &Tensor) -> RgbImage {
     let [.., height, width] = picture.size()[..] else { unreachable!("a picture is 4-dimensional") };
