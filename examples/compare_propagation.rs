@@ -19,7 +19,7 @@ use gstflowvid::{
     torch::Placement,
     weights::{ModelFolder, load, search_path},
 };
-use metrics::{Measures, Motion};
+use metrics::{Estimator, Measures, Meter, MotionFinder, Sights, View, views};
 use pictures::tensors;
 use tch::Tensor;
 
@@ -49,7 +49,9 @@ struct Arguments {
 struct Clip {
     frames: Vec<Frame>,
     sources: Vec<Tensor>,
-    motion: Motion,
+    views: Vec<View>,
+    sights: Vec<Sights>,
+    source: Meter,
     looks: Looks,
     out: Option<PathBuf>,
 }
@@ -63,8 +65,10 @@ fn main() -> anyhow::Result<()> {
         clip.frames.len()
     );
     println!("sharpness and edit over those of the look computed for each frame alone.\n");
-    println!("| edit | video | 1 apart | 16 apart | flicker | sharpness re-drawn | held | seam | edit |");
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| edit | video | 1 apart | 16 apart | to the first | flicker | drift | sharpness re-drawn | held | seam | edit |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let none_asked = arguments.prompt.is_empty() && arguments.picture.is_empty();
     let usual = none_asked.then(|| "a pencil sketch".to_owned());
     for prompt in arguments.prompt.iter().chain(&usual) {
@@ -89,16 +93,21 @@ impl Clip {
         let sources: Vec<Tensor> = frames.iter().map(|frame| image(&frame.picture)).collect();
         let folder = ModelFolder::find("nano", &search_path(None))?;
         let flow = FlowEstimator::new(load(&folder.component("flow")?, Placement::cpu(), GmFlow::new)?);
-        let motion = Motion::estimate(&flow, &sources);
+        let views = views(&sources);
+        let mut estimator = Estimator::new(&flow);
+        let finder = MotionFinder::new(|frame, other| estimator.pair(frame, other));
+        let sights = finder.whole(&views, views.len());
+        let source = Meter::of(&sights, &views, &views);
         let looks = Looks::load(&folder, Placement::cpu())?;
-        Ok(Self { frames, sources, motion, looks, out: arguments.out.clone() })
+        Ok(Self { frames, sources, views, sights, source, looks, out: arguments.out.clone() })
     }
 
     /// One row a video.
     fn compare(&self, name: &str, parameters: &EditParameters) -> anyhow::Result<()> {
-        let truth = self.look_per_frame(name.trim_start_matches("picture: "));
+        let look = self.look_per_frame(name.trim_start_matches("picture: "));
+        let truth = self.meter(&look);
         self.print_row(name, "source", &self.sources, &truth)?;
-        self.print_row(name, "look per frame", &truth, &truth)?;
+        self.print_row(name, "look per frame", &look, &truth)?;
         for (video, propagation) in [("warp", Propagation::Warp), ("diffusion", Propagation::Diffusion)] {
             let parameters = EditParameters { propagation, ..parameters.clone() };
             self.print_row(name, video, &edit(&self.frames, &parameters)?, &truth)?;
@@ -111,10 +120,15 @@ impl Clip {
         self.sources.iter().map(|source| self.looks.apply(&look, source, 1.0, None)).collect()
     }
 
-    fn print_row(&self, edit: &str, name: &str, video: &[Tensor], truth: &[Tensor]) -> anyhow::Result<()> {
-        let found = Measures::of(&self.motion, &self.sources, video, truth);
+    fn meter(&self, video: &[Tensor]) -> Meter {
+        Meter::of(&self.sights, &self.views, &views(video))
+    }
+
+    fn print_row(&self, edit: &str, name: &str, video: &[Tensor], truth: &Meter) -> anyhow::Result<()> {
+        let Measures { near, far, anchor, flicker, drift, redrawn, held, seam, edit_over_truth, .. } =
+            Measures::of(&self.meter(video), &self.source, Some(truth), &[]);
         let cell = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
-        let cells = [found.near, found.far, found.flicker, found.redrawn, found.held, found.seam, found.edit];
+        let cells = [near, far, anchor, flicker, drift, redrawn, held, seam, edit_over_truth];
         println!("| {edit} | {name} | {} |", cells.map(cell).join(" | "));
         let Some(out) = &self.out else { return Ok(()) };
         let folder = out.join(format!("{edit} {name}").replace([':', ' '], "_"));

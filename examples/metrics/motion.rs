@@ -1,20 +1,33 @@
-//! What of the source's motion the measures need.
+//! What of the source's motion the measures need, frame by frame.
 
 use gstflowvid::conditions::{
     flow::{FlowEstimator, FlowPair},
+    gmflow::Features,
     occlusion::{Thresholds, confidence},
     warp::{Border, Sampling, warp},
 };
 use tch::Tensor;
 
+use super::Views;
+
+/// Frames between a frame and the one that it is compared with over a distance.
+pub const FAR: usize = 16;
 /// Pixels seen with more confidence than this are compared.
 const SEEN: f64 = 0.9;
 /// Pixels seen with less count as not shown at all.
 const HIDDEN: f64 = 0.5;
-/// Between the frames that are compared with their neighbours: prime to every usual keyframe interval, so
-/// that keyframes and the frames between all have their turn.
-const NEAR_STEP: usize = 3;
-const FAR_STEP: usize = 8;
+/// From one frame to the next of those that are compared with frames far away, which is what takes time.
+const STEP: usize = 8;
+/// Of so many frames the features are kept: of all that a frame and the next ones are matched with.
+const KEPT: usize = 6;
+
+/// Whether a frame is compared with frames that are not its neighbours.
+pub fn is_judged(frame: usize) -> bool {
+    frame.is_multiple_of(STEP)
+}
+
+/// A source frame with its number.
+pub type Numbered<'a> = (usize, &'a Tensor);
 
 /// What a frame shows of another one.
 #[derive(Debug)]
@@ -29,51 +42,119 @@ pub struct Sight {
 }
 
 impl Sight {
-    fn of(sources: &[Tensor], frame: usize, other: usize, flow: &FlowPair) -> Self {
-        let (source, reference) = (&sources[frame], &sources[other]);
-        let confidence = confidence(&flow.to, &flow.from, source, reference, &Thresholds::default());
+    /// - `to`, `from`: the motion from frame to other and back
+    fn of(frame: Numbered, other: Numbered, to: &Tensor, from: &Tensor) -> Self {
+        let confidence = confidence(to, from, frame.1, other.1, &Thresholds::default());
         let (seen, hidden) = (confidence.gt(SEEN), confidence.lt(HIDDEN));
-        Self { frame, other, to: flow.to.shallow_clone(), seen, hidden }
+        Self { frame: frame.0, other: other.0, to: to.shallow_clone(), seen, hidden }
     }
 
     /// The other frame of `video`, brought onto this one.
-    pub fn carry(&self, video: &[Tensor]) -> Tensor {
-        warp(&video[self.other], &self.to, Sampling::Bicubic, Border::Replicate)
+    pub fn carry(&self, video: &(impl Views + ?Sized)) -> Tensor {
+        warp(&video[self.other].picture, &self.to, Sampling::Bicubic, Border::Replicate)
     }
 }
 
-/// The motion of a source that has no cut, as far as the measures look at it.
+/// What a frame shows of others of its shot; `None` where there is no such frame, or where it is not looked for.
 #[derive(Debug)]
-pub struct Motion {
-    /// A frame, seen in the one before and in the one after.
-    pub near: Vec<(Sight, Sight)>,
-    /// A frame, seen [`Motion::FAR`] frames before.
-    pub far: Vec<Sight>,
-    /// A frame, seen in the first one.
-    pub from_first: Vec<Sight>,
+pub struct Sights {
+    pub frame: usize,
+    /// The shot's first frame.
+    pub shot: usize,
+    pub before: Option<Sight>,
+    pub after: Option<Sight>,
+    /// [`FAR`] frames before.
+    pub far: Option<Sight>,
+    /// The shot's first frame.
+    pub anchor: Option<Sight>,
 }
 
-impl Motion {
-    pub const FAR: usize = 16;
+/// Where a frame stands in its shot.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub starts_shot: bool,
+    pub ends_shot: bool,
+}
 
-    /// By the engine's own estimator, but each pair on its own, without tracking.
-    pub fn estimate(flow: &FlowEstimator, sources: &[Tensor]) -> Self {
-        Self::with(sources, |frame, other| match frame.abs_diff(other) {
-            1 => flow.near(&sources[frame], &sources[other]),
-            _ => flow.far(&sources[frame], &sources[other]),
-        })
+/// Looks for the motion of one source frame after the other. Between neighbours it is estimated once and used by both.
+pub struct MotionFinder<F> {
+    flow: F,
+    shot: usize,
+    before: Option<Sight>,
+}
+
+impl<F: FnMut(Numbered, Numbered) -> FlowPair> MotionFinder<F> {
+    /// - `flow`: from a frame to another
+    pub fn new(flow: F) -> Self {
+        Self { flow, shot: 0, before: None }
     }
 
-    /// - `flow`: from a frame to another, by number
-    pub fn with(sources: &[Tensor], flow: impl Fn(usize, usize) -> FlowPair) -> Self {
-        let sight = |frame: usize, other: usize| Sight::of(sources, frame, other, &flow(frame, other));
-        let near = (1..sources.len().saturating_sub(1)).step_by(NEAR_STEP);
-        let far = (Self::FAR..sources.len()).step_by(FAR_STEP);
-        Self {
-            near: near.map(|frame| (sight(frame, frame - 1), sight(frame, frame + 1))).collect(),
-            far: far.map(|frame| sight(frame, frame - Self::FAR)).collect(),
-            from_first: (FAR_STEP..sources.len()).step_by(FAR_STEP).map(|frame| sight(frame, 0)).collect(),
+    /// The next frame's. Of `sources` it takes the frame itself, the next one, the shot's first and the one [`FAR`]
+    /// before.
+    pub fn step(&mut self, sources: &(impl Views + ?Sized), frame: usize, place: Place) -> Sights {
+        if place.starts_shot {
+            (self.shot, self.before) = (frame, None);
         }
+        let (before, shot) = (self.before.take(), self.shot);
+        let after = (!place.ends_shot).then(|| self.look_ahead(sources, frame));
+        let is_far = is_judged(frame) && frame >= shot + FAR;
+        let is_behind = is_judged(frame) && frame > shot;
+        let far = is_far.then(|| self.look(sources, frame, frame - FAR));
+        let anchor = is_behind.then(|| self.look(sources, frame, shot));
+        Sights { frame, shot, before, after, far, anchor }
+    }
+
+    fn look(&mut self, sources: &(impl Views + ?Sized), frame: usize, other: usize) -> Sight {
+        let (frame, other) = ((frame, &sources[frame].picture), (other, &sources[other].picture));
+        let flow = (self.flow)(frame, other);
+        Sight::of(frame, other, &flow.to, &flow.from)
+    }
+
+    fn look_ahead(&mut self, sources: &(impl Views + ?Sized), frame: usize) -> Sight {
+        let (frame, next) = ((frame, &sources[frame].picture), (frame + 1, &sources[frame + 1].picture));
+        let flow = (self.flow)(frame, next);
+        self.before = Some(Sight::of(next, frame, &flow.from, &flow.to));
+        Sight::of(frame, next, &flow.to, &flow.from)
+    }
+
+    /// All frames of a source that has no cut.
+    pub fn whole(mut self, sources: &(impl Views + ?Sized), frames: usize) -> Vec<Sights> {
+        let place = |frame: usize| Place { starts_shot: frame == 0, ends_shot: frame + 1 == frames };
+        (0..frames).map(|frame| self.step(sources, frame, place(frame))).collect()
+    }
+}
+
+/// The engine's own estimator, but each pair on its own, without tracking.
+pub struct Estimator<'a> {
+    flow: &'a FlowEstimator,
+    /// The one used last is the last.
+    features: Vec<(usize, Features)>,
+}
+
+impl<'a> Estimator<'a> {
+    pub fn new(flow: &'a FlowEstimator) -> Self {
+        Self { flow, features: vec![] }
+    }
+
+    pub fn pair(&mut self, frame: Numbered, other: Numbered) -> FlowPair {
+        if frame.0.abs_diff(other.0) == 1 {
+            return self.flow.near(frame.1, other.1);
+        }
+        self.take_up(frame);
+        self.take_up(other);
+        let [.., features, others] = &self.features[..] else { unreachable!("both were taken up") };
+        self.flow.matched((frame.1, &features.1), (other.1, &others.1))
+    }
+
+    /// Puts a frame's features last.
+    fn take_up(&mut self, (number, frame): Numbered) {
+        let known = self.features.iter().position(|(known, _)| *known == number);
+        let features = match known {
+            Some(index) => self.features.remove(index).1,
+            None => self.flow.features(frame),
+        };
+        self.features.push((number, features));
+        self.features.drain(..self.features.len().saturating_sub(KEPT));
     }
 }
 
