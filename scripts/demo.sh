@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Edits a clip with a plain gst-launch line and puts a contact sheet beside the result. From the environment:
+# Edits a clip with a plain gst-launch line, puts a contact sheet beside the result and measures how it holds. From the
+# environment:
 #   PROMPT      what the clip shall look like
 #   CLIP, OUT   the clip to edit and the mp4 to write
 #   EDITED      a picture: the clip's first frame as edited by you
@@ -131,5 +132,7 @@ say "video          $out"
 say "contact sheet  $sheet (the clip above, the result below)"
 awk -v frames="${source[frames]}" -v time="$microseconds" \
     'BEGIN { printf "%d frames in %.1f s: %.2f frames per second\n", frames, time / 1e6, frames * 1e6 / time }'
+# A build without torch has no such program.
+[ ! -x "$tools/evaluate" ] || tool evaluate "$clip" "$out" --brief --size 224 --frames 33
 say "another look:  make demo PROMPT=\"an ink drawing at night\""
 rm -f "$log"

@@ -59,7 +59,8 @@ fetch_models() {
 build_plugin() {
     [ -e "$root/target/release/libgstflowvid.so" ] ||
         say "Building the plugin (about 4 minutes on 2 cores the first time) ..."
-    (cd "$root" && cargo build --quiet --locked --release --lib --example clip_facts --example contact_sheet) ||
+    (cd "$root" && cargo build --quiet --locked --release --lib --example clip_facts --example contact_sheet \
+        --example evaluate) ||
         fail "the plugin does not build" "the compiler's messages above say why; make doctor tells what is installed"
 }
 

@@ -60,6 +60,26 @@ fn the_contact_sheet_shows_the_clip_above_the_result() {
     );
 }
 
+/// The program that measures belongs to a build with torch.
+#[cfg(feature = "torch")]
+#[test]
+fn it_tells_in_a_few_lines_how_well_the_result_holds() {
+    let folder = TempDir::new().unwrap();
+    let clip = silent_clip(folder.path());
+    let output = demo(&[("CLIP", &clip), ("OUT", &folder.path().join("styled.mp4"))]);
+    assert!(output.status.success(), "{}", text(&output));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let told: Vec<&str> = stdout.lines().skip_while(|line| !line.starts_with("measured on ")).collect();
+    let told = told.split(|line| line.starts_with("another look")).next().unwrap_or_default();
+    assert_eq!(told.len(), 5, "{stdout}");
+    assert_eq!(told[0], "measured on the first 33 frames at 224x128, colours from 0 to 255:");
+    assert_eq!(told[1..4].iter().filter(|line| line.contains("(in the clip itself ")).count(), 3, "{stdout}");
+    // The engine is identity, and the encoder loses a little.
+    let edit =
+        told[4].strip_prefix("  the edit changes the clip by ").and_then(|edit| edit.parse::<f64>().ok());
+    assert!(edit.is_some_and(|edit| edit < 4.0), "{stdout}");
+}
+
 #[test]
 fn the_printed_line_is_the_pipeline() {
     let folder = TempDir::new().unwrap();
