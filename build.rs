@@ -1,6 +1,9 @@
-//! Bakes the plugin's version into it and tells the linker where libtorch lies.
+//! Bakes the plugin's version into it, tells the linker where libtorch lies, and the tests whether there is a card.
 
-use std::{env, fs};
+use std::{env, fs, path::Path};
+
+/// The driver's control device.
+const CARD: &str = "/dev/nvidiactl";
 
 fn main() {
     gst_plugin_version_helper::info();
@@ -13,4 +16,10 @@ fn main() {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     }
     println!("cargo:rerun-if-changed=build.rs");
+    // Tests that need a card are counted as ignored where there is none.
+    println!("cargo:rustc-check-cfg=cfg(cuda_device)");
+    println!("cargo:rerun-if-changed={CARD}");
+    if Path::new(CARD).exists() {
+        println!("cargo:rustc-cfg=cuda_device");
+    }
 }

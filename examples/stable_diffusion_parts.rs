@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use gstflowvid::{
-    diffusion::{DiffusionModel, KeyframeMemory, PictureConditions, StepTime},
+    diffusion::{DiffusionModel, KeyframeMemory, PictureConditions, StepTime, Text},
     torch::Placement,
     weights::ModelFolder,
 };
@@ -34,7 +34,7 @@ struct Arguments {
 struct Parts {
     model: DiffusionModel,
     inputs: BTreeMap<String, Tensor>,
-    text: Tensor,
+    text: Text,
 }
 
 impl Parts {
@@ -88,7 +88,7 @@ fn main() -> Result<()> {
             println!("saved");
         } else {
             let (output, seconds) = parts.run(&line)?;
-            outputs.insert(line, output);
+            outputs.insert(line, output.contiguous());
             println!("{seconds}");
         }
         std::io::stdout().flush()?;

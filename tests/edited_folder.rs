@@ -125,6 +125,19 @@ fn a_later_picture_is_the_edit_of_its_frame_and_the_anchor_behind_it() {
 }
 
 #[test]
+fn a_picture_whose_outlines_lie_elsewhere_is_named_and_one_in_place_is_not() {
+    let told = |index: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "0.png", 0, index, GREEN);
+        let batch = process(embedded_engine().as_mut(), frames(0..2, NO_CUT), &parameters(folder.path()));
+        batch.warnings
+    };
+    assert_eq!(told(0), [""; 0]);
+    let [warning] = &told(6)[..] else { panic!("frame 6 as the edit of frame 0: {:?}", told(6)) };
+    assert!(warning.contains("0.png") && warning.contains("keep things where they are"), "{warning}");
+}
+
+#[test]
 fn between_two_pictures_one_edit_becomes_the_other() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0.png", 0, 0, VIOLET);

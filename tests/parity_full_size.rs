@@ -6,7 +6,9 @@ mod common;
 use std::fs;
 
 use common::{Fixture, assert_relative, project, random_tensor};
-use gstflowvid::diffusion::{ClipTextModel, ControlNetModel, KeyframeMemory, UNet2DConditionModel, Vae};
+use gstflowvid::diffusion::{
+    ClipTextModel, ControlNetModel, KeyframeMemory, Text, UNet2DConditionModel, Vae,
+};
 use serde::de::DeserializeOwned;
 use tch::{
     Tensor,
@@ -50,6 +52,10 @@ fn inputs(name: &str, [n, h, w]: [i64; 3]) -> Inputs {
     }
 }
 
+fn seen(text: &Tensor) -> Text {
+    Text::new(text.shallow_clone())
+}
+
 /// One after the other: the UNet alone takes 3.4 GB.
 #[test]
 fn unet_and_controlnet_match() {
@@ -59,7 +65,7 @@ fn unet_and_controlnet_match() {
         let (_store, controlnet) = filled("controlnet", ControlNetModel::new);
         given.each_ref().map(|(name, Inputs { sample, timesteps, text, hint })| {
             let embedding = controlnet.embed_condition(hint);
-            let residuals = controlnet.forward(sample, timesteps, text, &embedding, 1.0);
+            let residuals = controlnet.forward(sample, timesteps, &seen(text), &embedding, 1.0);
             let thin = residuals.mid.slice(1, 0, None, 16);
             assert_relative(
                 &format!("{name}.mid"),
@@ -72,7 +78,8 @@ fn unet_and_controlnet_match() {
     };
     let (_store, unet) = filled("unet", UNet2DConditionModel::new);
     for ((name, Inputs { sample, timesteps, text, .. }), residuals) in given.iter().zip(&residuals) {
-        let output = unet.forward(sample, timesteps, text, Some(residuals), &mut KeyframeMemory::new(1));
+        let memory = &mut KeyframeMemory::new(1);
+        let output = unet.forward(sample, timesteps, &seen(text), Some(residuals), memory);
         let key = format!("{name}.output");
         assert_relative(&key, &output, &fixture.tensor(&key), TOLERANCE);
     }

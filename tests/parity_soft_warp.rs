@@ -12,8 +12,8 @@ use folder::{Autoencoder, RandomModel, SchedulerKind, Size};
 use gstflowvid::{
     conditions::inpaint::inpaint_condition,
     diffusion::{
-        AnchorMemory, ControlCondition, DiffusionModel, PictureConditions, Sampling, SamplingInput,
-        SamplingOptions, noise,
+        AnchorMemory, CallSizes, ControlCondition, DiffusionModel, PictureConditions, Sampling,
+        SamplingInput, SamplingOptions, noise,
     },
     torch::Placement,
     weights::ModelFolder,
@@ -95,12 +95,13 @@ fn run(
     options: &SamplingOptions,
     pictures: &PictureConditions,
     anchor: Option<&AnchorMemory>,
-    keyframes_per_call: i64,
+    keyframes: i64,
 ) -> (Tensor, Option<AnchorMemory>) {
     let _no_grad = tch::no_grad_guard();
     let check = || Ok::<(), Infallible>(());
     let stream_times = &vec![BEGAN; pictures.keyframes() as usize];
-    let input = SamplingInput { pictures, stream_times, finished: 1, anchor, keyframes_per_call };
+    let calls = CallSizes { keyframes, pictures: 2 };
+    let input = SamplingInput { pictures, stream_times, finished: 1, anchor, calls };
     let mut sampling = Sampling::begin(model, &input, options, check).unwrap();
     let mut latents = Vec::new();
     while sampling.step(check).unwrap() {
@@ -161,9 +162,9 @@ fn a_keyframe_alone_is_drawn_as_in_a_batch_of_sixteen() {
         }
     };
     let (alone, _) = run(&model, &options, &sixteen.narrow(0, 2), anchor.as_ref(), 1);
-    for keyframes_per_call in [1, 5, 16] {
-        let (inside, _) = run(&model, &options, &sixteen, anchor.as_ref(), keyframes_per_call);
-        let what = format!("{keyframes_per_call} a call");
+    for most in [1, 5, 16] {
+        let (inside, _) = run(&model, &options, &sixteen, anchor.as_ref(), most);
+        let what = format!("{most} a call");
         common::assert_relative(&what, &inside.narrow(1, 0, 1), &alone, 1e-4);
     }
 }

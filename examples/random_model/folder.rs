@@ -59,6 +59,16 @@ pub struct RandomModel {
 impl RandomModel {
     /// Writes the folder.
     pub fn write(&self, folder: &Path) -> Result<()> {
+        self.write_configs(folder)?;
+        let store = VarStore::new(Placement::cpu().device);
+        let found = ModelFolder::find(&format!("{}/", folder.display()), &[])?;
+        DiffusionModel::new(&store.root(), &found)?;
+        randomise(&store, self.seed);
+        Ok(DiffusionModel::save(&store, folder, self.kind)?)
+    }
+
+    /// All but the weights.
+    pub fn write_configs(&self, folder: &Path) -> Result<()> {
         write_json(folder.join("model_index.json"), &self.index())?;
         write_json(folder.join("unet/config.json"), &self.unet())?;
         for controlnet in ["controlnet", "controlnet_1"] {
@@ -67,12 +77,7 @@ impl RandomModel {
         write_json(folder.join("vae/config.json"), &self.vae())?;
         write_json(folder.join("text_encoder/config.json"), &self.text_encoder())?;
         write_json(folder.join("scheduler/scheduler_config.json"), &self.scheduler())?;
-        write_tokenizer(&folder.join("tokenizer"))?;
-        let store = VarStore::new(Placement::cpu().device);
-        let found = ModelFolder::find(&format!("{}/", folder.display()), &[])?;
-        DiffusionModel::new(&store.root(), &found)?;
-        randomise(&store, self.seed);
-        Ok(DiffusionModel::save(&store, folder, self.kind)?)
+        write_tokenizer(&folder.join("tokenizer"))
     }
 
     fn index(&self) -> Value {

@@ -1,7 +1,7 @@
 //! What diffusers' own slow tests expect of the public weights, at commit 58eb52c0: a few numbers of each output. Their
 //! inputs are normal noise that lies as arrays in a data set of the hub.
 
-use gstflowvid::diffusion::{KeyframeMemory, UNet2DConditionModel, Vae};
+use gstflowvid::diffusion::{KeyframeMemory, Text, UNet2DConditionModel, Vae};
 use tch::{Kind, Tensor};
 
 /// Which weights the numbers are of.
@@ -139,9 +139,9 @@ pub fn denoised(
     timestep: i64,
 ) -> [f64; 8] {
     let last = |tensor: &Tensor| tensor.narrow(0, tensor.size()[0] - 1, 1);
-    let (latents, hidden_states) = (last(latents), last(hidden_states));
+    let (latents, text) = (last(latents), Text::new(last(hidden_states)));
     let timestep = Tensor::from_slice(&[timestep]).to_device(latents.device());
-    let sample = unet.forward(&latents, &timestep, &hidden_states, None, &mut KeyframeMemory::new(1));
+    let sample = unet.forward(&latents, &timestep, &text, None, &mut KeyframeMemory::new(1));
     corner(&sample, Corner::Channels)
 }
 

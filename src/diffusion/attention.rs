@@ -1,5 +1,11 @@
 //! Attention and transformer blocks. Keys: diffusers' `models/attention.py`, `models/transformers/transformer_2d.py`.
 
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
 use tch::{
     Tensor,
     nn::{self, Conv2D, GroupNorm, LayerNorm, Linear, Path},
@@ -13,6 +19,7 @@ use super::{
 };
 
 const NO_MASK: Option<Tensor> = None;
+static ATTENTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// What a transformer is built from.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +42,46 @@ pub struct TransformerConfig {
     pub attention: KeyframeAttention,
 }
 
+/// An encoded text. What each attention makes of it is made once, however many steps and keyframes see it, while the
+/// networks' weights stay as they are.
+#[derive(Debug)]
+pub struct Text {
+    /// `[1 or n, tokens, cross_attention_dim]`
+    hidden_states: Tensor,
+    /// Keys and values by attention, `[1 or n, heads, tokens, head_dim]`.
+    projected: RefCell<HashMap<u64, [Tensor; 2]>>,
+}
+
+impl Text {
+    /// - `hidden_states`: `[n, tokens, cross_attention_dim]`, or `[1, ...]`: all samples see the same
+    pub fn new(hidden_states: Tensor) -> Self {
+        Self { hidden_states, projected: RefCell::default() }
+    }
+
+    /// As it was given.
+    pub fn hidden_states(&self) -> &Tensor {
+        &self.hidden_states
+    }
+
+    /// For `n` samples.
+    fn keys_and_values(&self, attention: &Attention, n: i64) -> [Tensor; 2] {
+        let known = self
+            .projected
+            .borrow()
+            .get(&attention.id)
+            .map(|known| known.each_ref().map(Tensor::shallow_clone));
+        let [key, value] = known.unwrap_or_else(|| {
+            let made = [&attention.to_k, &attention.to_v]
+                .map(|projection| attention.heads_of(&self.hidden_states.apply(projection)));
+            if !made[0].requires_grad() {
+                self.projected.borrow_mut().insert(attention.id, made.each_ref().map(Tensor::shallow_clone));
+            }
+            made
+        });
+        [key, value].map(|x| x.expand([n, -1, -1, -1], false))
+    }
+}
+
 /// Multi-head attention.
 #[derive(Debug)]
 pub struct Attention {
@@ -44,6 +91,8 @@ pub struct Attention {
     /// Key: `to_out.0`.
     to_out: Linear,
     heads: i64,
+    /// Tells it from all others of the process.
+    id: u64,
 }
 
 impl Attention {
@@ -55,20 +104,30 @@ impl Attention {
             to_v: linear_no_bias(vs / "to_v", context_dim, query_dim),
             to_out: linear(vs / "to_out" / 0, query_dim, query_dim),
             heads,
+            id: ATTENTIONS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
     /// - `hidden_states`: `[n, tokens, query_dim]`
-    /// - `context`: `[n, context_tokens, context_dim]`
     /// - returns the shape of `hidden_states`
-    pub fn forward(&self, hidden_states: &Tensor, context: &Tensor) -> Tensor {
-        self.attend(hidden_states, &Context::Own(context.shallow_clone()))
+    pub fn forward(&self, hidden_states: &Tensor, text: &Text) -> Tensor {
+        self.mix(hidden_states, text.keys_and_values(self, hidden_states.size()[0]))
     }
 
     fn attend(&self, hidden_states: &Tensor, context: &Context) -> Tensor {
-        let [query, key, value] =
-            [hidden_states.apply(&self.to_q), context.projected(&self.to_k), context.projected(&self.to_v)]
-                .map(|x| x.unflatten(-1, [self.heads, -1]).transpose(1, 2)); // [n, heads, tokens, head_dim]
+        let context =
+            [&self.to_k, &self.to_v].map(|projection| self.heads_of(&context.projected(projection)));
+        self.mix(hidden_states, context)
+    }
+
+    /// `[n, tokens, dim]` to `[n, heads, tokens, head_dim]`.
+    fn heads_of(&self, tokens: &Tensor) -> Tensor {
+        tokens.unflatten(-1, [self.heads, -1]).transpose(1, 2)
+    }
+
+    /// - `key`, `value`: `[n, heads, context_tokens, head_dim]`
+    fn mix(&self, hidden_states: &Tensor, [key, value]: [Tensor; 2]) -> Tensor {
+        let query = self.heads_of(&hidden_states.apply(&self.to_q));
         let mixed =
             Tensor::scaled_dot_product_attention(&query, &key, &value, NO_MASK, 0.0, false, None, false);
         mixed.transpose(1, 2).flatten(2, 3).apply(&self.to_out)
@@ -130,21 +189,15 @@ impl BasicTransformerBlock {
     }
 
     /// - `hidden_states`: `[n, tokens, channels]`
-    /// - `encoder_hidden_states`: `[n, text_tokens, cross_attention_dim]`
-    pub fn forward(
-        &self,
-        hidden_states: &Tensor,
-        encoder_hidden_states: &Tensor,
-        memory: &mut KeyframeMemory,
-    ) -> Tensor {
+    pub fn forward(&self, hidden_states: &Tensor, text: &Text, memory: &mut KeyframeMemory) -> Tensor {
         let normed = hidden_states.apply(&self.norm1);
         let context = if self.only_cross_attention {
-            Context::Own(encoder_hidden_states.shallow_clone())
+            Context::Own(text.hidden_states.expand([hidden_states.size()[0], -1, -1], false))
         } else {
             memory.context(&normed, self.attention)
         };
         let hidden_states = hidden_states + self.attn1.attend(&normed, &context);
-        let attended = self.attn2.forward(&hidden_states.apply(&self.norm2), encoder_hidden_states);
+        let attended = self.attn2.forward(&hidden_states.apply(&self.norm2), text);
         let hidden_states = hidden_states + attended;
         &hidden_states + self.ff.forward(&hidden_states.apply(&self.norm3))
     }
@@ -192,12 +245,7 @@ impl Transformer2DModel {
     }
 
     /// `hidden_states`: `[n, channels, h, w]`; the result has the same shape.
-    pub fn forward(
-        &self,
-        hidden_states: &Tensor,
-        encoder_hidden_states: &Tensor,
-        memory: &mut KeyframeMemory,
-    ) -> Tensor {
+    pub fn forward(&self, hidden_states: &Tensor, text: &Text, memory: &mut KeyframeMemory) -> Tensor {
         let width = hidden_states.size()[3];
         let normed = hidden_states.apply(&self.norm);
         let mut tokens = match &self.proj_in {
@@ -205,7 +253,7 @@ impl Transformer2DModel {
             Projection::Linear(linear) => to_tokens(&normed).apply(linear),
         }; // [n, h * w, channels]
         for block in &self.transformer_blocks {
-            tokens = block.forward(&tokens, encoder_hidden_states, memory);
+            tokens = block.forward(&tokens, text, memory);
         }
         let output = match &self.proj_out {
             Projection::Conv(conv) => to_picture(&tokens, width).apply(conv),

@@ -36,6 +36,11 @@ pub struct AutoencoderKlConfig {
 }
 
 impl AutoencoderKlConfig {
+    /// Pixels to a latent, each way.
+    pub fn scale_factor(&self) -> i64 {
+        1 << (self.block_out_channels.len() - 1)
+    }
+
     fn resnet(&self, in_channels: i64, out_channels: i64) -> ResnetConfig {
         ResnetConfig {
             in_channels,
@@ -76,7 +81,7 @@ impl AutoencoderKl {
             decoder: Decoder::new(&(vs / "decoder"), config),
             latent_channels: latents,
             scaling_factor: config.scaling_factor,
-            scale: 1 << (config.block_out_channels.len() - 1),
+            scale: config.scale_factor(),
         }
     }
 

@@ -46,6 +46,13 @@ pub struct AutoencoderTinyConfig {
     pub scaling_factor: f64,
 }
 
+impl AutoencoderTinyConfig {
+    /// Pixels to a latent, each way.
+    pub fn scale_factor(&self) -> i64 {
+        1 << (self.num_encoder_blocks.len() - 1)
+    }
+}
+
 /// `upsample_fn`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -67,12 +74,11 @@ pub struct AutoencoderTiny {
 impl AutoencoderTiny {
     /// New weights.
     pub fn new(vs: &Path, config: &AutoencoderTinyConfig) -> Self {
-        let halvings = config.num_encoder_blocks.len() as u32 - 1;
         Self {
             encoder: encoder(&(vs / "encoder" / "layers"), config),
             decoder: decoder(&(vs / "decoder" / "layers"), config),
             scaling_factor: config.scaling_factor,
-            scale: 2i64.pow(halvings),
+            scale: config.scale_factor(),
         }
     }
 

@@ -3,7 +3,7 @@
 use tch::{Tensor, nn::Path};
 
 use super::{
-    attention::{Transformer2DModel, TransformerConfig},
+    attention::{Text, Transformer2DModel, TransformerConfig},
     keyframes::KeyframeMemory,
     resnet::{Downsample2D, ResnetBlock2D, ResnetConfig, Upsample2D},
 };
@@ -13,8 +13,8 @@ use super::{
 pub struct Conditioning<'a> {
     /// `[n, time_embed_dim]`
     pub temb: &'a Tensor,
-    /// `[n, text_tokens, cross_attention_dim]`
-    pub encoder_hidden_states: &'a Tensor,
+    /// What the picture should show.
+    pub text: &'a Text,
 }
 
 /// `DownBlock2D` and `CrossAttnDownBlock2D`.
@@ -63,7 +63,7 @@ impl DownBlock {
         for (index, resnet) in self.resnets.iter().enumerate() {
             hidden_states = resnet.forward(&hidden_states, Some(conditioning.temb));
             if let Some(attention) = self.attentions.get(index) {
-                hidden_states = attention.forward(&hidden_states, conditioning.encoder_hidden_states, memory);
+                hidden_states = attention.forward(&hidden_states, conditioning.text, memory);
             }
             residuals.push(hidden_states.shallow_clone());
         }
@@ -102,7 +102,7 @@ impl MidBlock {
         let [before, after] = &self.resnets;
         let mut hidden_states = before.forward(hidden_states, Some(conditioning.temb));
         for attention in &self.attentions {
-            hidden_states = attention.forward(&hidden_states, conditioning.encoder_hidden_states, memory);
+            hidden_states = attention.forward(&hidden_states, conditioning.text, memory);
         }
         after.forward(&hidden_states, Some(conditioning.temb))
     }
@@ -151,7 +151,7 @@ impl UpBlock {
             hidden_states = Tensor::cat(&[hidden_states, skip], 1);
             hidden_states = resnet.forward(&hidden_states, Some(conditioning.temb));
             if let Some(attention) = self.attentions.get(index) {
-                hidden_states = attention.forward(&hidden_states, conditioning.encoder_hidden_states, memory);
+                hidden_states = attention.forward(&hidden_states, conditioning.text, memory);
             }
         }
         match (&self.upsampler, residuals.last()) {

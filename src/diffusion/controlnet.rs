@@ -8,6 +8,7 @@ use tch::{
 };
 
 use super::{
+    attention::Text,
     blocks::Conditioning,
     config::{BlocksConfig, KeyframeAttention, Off},
     embeddings::ControlNetConditioningEmbedding,
@@ -106,19 +107,18 @@ impl ControlNetModel {
 
     /// - `sample`: `[n, in_channels, h, w]`
     /// - `timesteps`: `[n]`
-    /// - `encoder_hidden_states`: `[n, text_tokens, cross_attention_dim]`
     /// - `condition_embedding`: from [`embed_condition`](Self::embed_condition)
     /// - `conditioning_scale`: 0..2, 1 = as trained
     pub fn forward(
         &self,
         sample: &Tensor,
         timesteps: &Tensor,
-        encoder_hidden_states: &Tensor,
+        text: &Text,
         condition_embedding: &Tensor,
         conditioning_scale: f64,
     ) -> ControlNetResiduals {
         let temb = self.encoder.embed_time(timesteps);
-        let conditioning = Conditioning { temb: &temb, encoder_hidden_states };
+        let conditioning = Conditioning { temb: &temb, text };
         let memory = &mut KeyframeMemory::new(1);
         let Encoded { hidden_states, residuals } =
             self.encoder.forward(sample, Some(condition_embedding), &conditioning, memory);

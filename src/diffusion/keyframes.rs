@@ -41,9 +41,9 @@ impl KeyframeMemory {
         Self { keyframes: 0, layers: layers.iter().map(layer).collect(), next: 0 }
     }
 
-    /// What all keyframes see of the first one: `[batches, 1, tokens, dim]` a layer, in storage of their own.
+    /// What all keyframes see of the first one: `[batches, 1, tokens, dim]` a layer.
     pub fn first(&self) -> Vec<Tensor> {
-        self.layers.iter().map(|layer| layer.first.copy()).collect()
+        self.layers.iter().map(|layer| layer.first.shallow_clone()).collect()
     }
 
     /// Announces the next call of the same step, with `keyframes` more of each batch.
@@ -73,13 +73,16 @@ impl KeyframeMemory {
 
     /// The batch's first keyframe and the one before this call's first (position 0 is its own predecessor).
     fn remember(&mut self, own: &Tensor) -> (Tensor, Tensor) {
-        let last = own.narrow(1, self.keyframes - 1, 1);
+        let only = self.keyframes == 1;
+        // a view would keep all of the call's
+        let alone = |index| if only { own.shallow_clone() } else { own.narrow(1, index, 1).copy() };
+        let last = alone(self.keyframes - 1);
         let layer = self.next;
         self.next += 1;
         match self.layers.get_mut(layer) {
             Some(layer) => (layer.first.shallow_clone(), std::mem::replace(&mut layer.last, last)),
             None => {
-                let first = own.narrow(1, 0, 1);
+                let first = alone(0);
                 self.layers.push(Layer { first: first.shallow_clone(), last });
                 (first.shallow_clone(), first)
             }

@@ -11,6 +11,7 @@ mod controlnet;
 mod embeddings;
 mod encoder;
 mod flow_trust;
+mod footprint;
 mod keyframes;
 mod layers;
 mod model;
@@ -25,6 +26,7 @@ mod tokenizer;
 mod unet;
 mod vae;
 
+pub use attention::Text;
 pub use autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
 pub use autoencoder_tiny::{AutoencoderTiny, AutoencoderTinyConfig, UpsampleFn};
 pub use clip_encoder::{ClipEncoder, ClipEncoderConfig, Reads};
@@ -34,6 +36,7 @@ pub use config::{
 };
 pub use control::{ControlCondition, ControlNetOptions, ControlNetSchedule};
 pub use controlnet::{ControlNetConfig, ControlNetModel, ControlNetResiduals};
+pub use footprint::{CallSizes, Footprint, RunSize};
 pub use keyframes::KeyframeMemory;
 pub use model::{Denoised, DiffusionModel, LatentConditions, PictureConditions, StepTime};
 pub use noise::noise;

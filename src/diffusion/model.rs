@@ -30,10 +30,12 @@ use tch::{
 };
 
 use super::{
+    attention::Text,
     control::{ControlCondition, ControlNetSchedule},
     controlnet::{ControlNetModel, ControlNetResiduals},
+    footprint::Footprint,
     keyframes::KeyframeMemory,
-    model_configs::{ControlNetPart, ModelConfigs},
+    model_configs::{ControlNetPart, ModelConfigs, controlnet_names},
     preconditioning::Preconditioned,
     schedulers::{Progress, Scheduler},
     text_encoder::ClipTextModel,
@@ -56,6 +58,7 @@ pub struct DiffusionModel {
     vae: Vae,
     scheduler: Scheduler,
     flowvid: FlowVidConfig,
+    footprint: Footprint,
     placement: Placement,
 }
 
@@ -105,6 +108,28 @@ pub struct LatentConditions {
     embeddings: Vec<Option<Tensor>>,
 }
 
+impl LatentConditions {
+    /// Those of `parts`' keyframes, in their order.
+    pub(super) fn cat(parts: &[Self]) -> Self {
+        let all = |part: fn(&Self) -> Option<&Tensor>| {
+            let tensors = parts.iter().map(part).collect::<Option<Vec<_>>>()?;
+            Some(Tensor::cat(&tensors, 0))
+        };
+        let always = "every keyframe has it";
+        let networks = parts.first().map_or(0, |part| part.embeddings.len());
+        let embedding = |network: usize| {
+            let tensors = parts.iter().map(|part| part.embeddings[network].as_ref());
+            Some(Tensor::cat(&tensors.collect::<Option<Vec<_>>>()?, 0))
+        };
+        Self {
+            composite: all(|part| Some(&part.composite)).expect(always),
+            confidence: all(|part| Some(&part.confidence)).expect(always),
+            channels: all(|part| part.channels.as_ref()),
+            embeddings: (0..networks).map(embedding).collect(),
+        }
+    }
+}
+
 /// Where in a run a denoising step is.
 #[derive(Debug, Clone, Copy)]
 pub struct StepTime<'a> {
@@ -152,6 +177,7 @@ impl DiffusionModel {
     /// [`WeightsError`] where the folder's configs are unreadable or do not fit together.
     pub fn new(vs: &Path, folder: &ModelFolder) -> Result<Self, WeightsError> {
         let configs = ModelConfigs::read(folder)?;
+        let footprint = Footprint::of(&configs, vs.kind());
         Ok(Self {
             text_encoder: ClipTextModel::new(&(vs / "text_encoder"), &configs.text_encoder),
             unet: UNet2DConditionModel::new(&(vs / "unet"), &configs.unet),
@@ -164,6 +190,7 @@ impl DiffusionModel {
             tokenizer: configs.tokenizer,
             scheduler: Scheduler::new(&configs.scheduler),
             flowvid: configs.unet.flowvid,
+            footprint,
             placement: Placement { device: vs.device(), kind: vs.kind() },
         })
     }
@@ -174,6 +201,7 @@ impl DiffusionModel {
     /// See [`WeightsError`].
     pub fn load(folder: &ModelFolder, placement: Placement) -> Result<Self, WeightsError> {
         let configs = ModelConfigs::read(folder)?;
+        let footprint = Footprint::of(&configs, placement.kind);
         let component = |name: &str| folder.component(name);
         let controlnet = |part: &ControlNetPart| {
             Ok((part.schedule, weights::load(&component(&part.name)?, placement, ControlNetModel::new)?))
@@ -188,6 +216,7 @@ impl DiffusionModel {
             tokenizer: configs.tokenizer,
             scheduler: Scheduler::new(&configs.scheduler),
             flowvid: configs.unet.flowvid,
+            footprint,
             placement,
         })
     }
@@ -224,10 +253,26 @@ impl DiffusionModel {
         self.placement
     }
 
+    /// Bytes of the weights that [`load`](Self::load) made of `folder`'s.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`].
+    pub fn weights_bytes(&self, folder: &ModelFolder) -> Result<u64, WeightsError> {
+        let names = ["text_encoder", "unet", "vae"].map(String::from).into_iter();
+        let names = names.chain(controlnet_names(folder));
+        let numbers = names.map(|name| folder.component(&name)?.parameters()).sum::<Result<u64, _>>()?;
+        Ok(numbers * self.placement.kind.elt_size_in_bytes() as u64)
+    }
+
+    /// What its runs take in memory, beside the weights.
+    pub fn footprint(&self) -> &Footprint {
+        &self.footprint
+    }
+
     /// A prompt that is longer than the text encoder takes is encoded by parts, one after the other.
     ///
-    /// - returns `[prompts, tokens, cross_attention_dim]`
-    pub fn encode_prompts(&self, prompts: &[&str]) -> Tensor {
+    /// - returns one text a prompt, `[prompts, tokens, cross_attention_dim]`
+    pub fn encode_prompts(&self, prompts: &[&str]) -> Text {
         let mut encoded: Vec<Vec<Chunk>> =
             prompts.iter().map(|prompt| self.tokenizer.encode(prompt)).collect();
         let most = encoded.iter().map(Vec::len).max().unwrap_or_default();
@@ -235,7 +280,7 @@ impl DiffusionModel {
             chunks.resize(most, self.tokenizer.encode("").remove(0));
         }
         let part = |index: usize| self.encode_chunks(encoded.iter().map(|chunks| &chunks[index]));
-        Tensor::cat(&(0..most).map(part).collect::<Vec<_>>(), 1)
+        Text::new(Tensor::cat(&(0..most).map(part).collect::<Vec<_>>(), 1))
     }
 
     /// `[chunks, tokens, cross_attention_dim]`
@@ -331,12 +376,12 @@ impl DiffusionModel {
     ///
     /// - `sample`: noisy latents, `[n, latent_channels, h, w]`, f32
     /// - `time`: where in the run
-    /// - `encoder_hidden_states`: `[n, tokens, cross_attention_dim]`, from [`encode_prompts`](Self::encode_prompts)
+    /// - `text`: one a sample or one for all, from [`encode_prompts`](Self::encode_prompts)
     pub fn denoise(
         &self,
         sample: &Tensor,
         time: StepTime,
-        encoder_hidden_states: &Tensor,
+        text: &Text,
         conditions: &LatentConditions,
         memory: &mut KeyframeMemory,
     ) -> Denoised {
@@ -357,10 +402,10 @@ impl DiffusionModel {
             });
         let residuals = counting
             .map(|(controlnet, embedding, scale)| {
-                controlnet.forward(&input, timesteps, encoder_hidden_states, embedding, scale)
+                controlnet.forward(&input, timesteps, text, embedding, scale)
             })
             .reduce(ControlNetResiduals::plus);
-        let output = self.unet.forward(&input, timesteps, encoder_hidden_states, residuals.as_ref(), memory);
+        let output = self.unet.forward(&input, timesteps, text, residuals.as_ref(), memory);
         Denoised { output: output.to_kind(Kind::Float), preconditioned }
     }
 

@@ -97,10 +97,14 @@ fn config<C: NetworkConfig>(folder: &ModelFolder, name: &str) -> Result<C, Weigh
 }
 
 /// `controlnet`, `controlnet_1`, `controlnet_2` and so on, as diffusers saves several; those that are there.
-fn controlnets(folder: &ModelFolder) -> Result<Vec<ControlNetPart>, WeightsError> {
+pub(super) fn controlnet_names(folder: &ModelFolder) -> impl Iterator<Item = String> {
     const MOST: usize = 8;
-    let options = controlnet_options(folder)?;
     let name = |index: usize| if index == 0 { "controlnet".into() } else { format!("controlnet_{index}") };
+    (0..MOST).map(name).filter(|name| folder.has(name))
+}
+
+fn controlnets(folder: &ModelFolder) -> Result<Vec<ControlNetPart>, WeightsError> {
+    let options = controlnet_options(folder)?;
     let part = |name: String| {
         let component = folder.component(&name)?;
         let own = options.get(&name).copied().unwrap_or_default();
@@ -112,7 +116,7 @@ fn controlnets(folder: &ModelFolder) -> Result<Vec<ControlNetPart>, WeightsError
         let schedule = ControlNetSchedule::new(condition, &own);
         Ok(ControlNetPart { config: component.network_config()?, name, schedule })
     };
-    (0..MOST).map(name).filter(|name| folder.has(name)).map(part).collect()
+    controlnet_names(folder).map(part).collect()
 }
 
 const UNTOLD: &str = "does not tell what it was trained on: name it in model_index.json, \

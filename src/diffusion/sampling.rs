@@ -5,7 +5,9 @@ use std::rc::Rc;
 use tch::{Kind, Tensor};
 
 use super::{
+    attention::Text,
     flow_trust,
+    footprint::CallSizes,
     keyframes::KeyframeMemory,
     model::{DiffusionModel, LatentConditions, PictureConditions, StepTime},
     noise::noise,
@@ -42,8 +44,8 @@ pub struct SamplingInput<'a> {
     pub finished: i64,
     /// What the keyframes see of the anchor, where it is not their first.
     pub anchor: Option<&'a AnchorMemory>,
-    /// At most so many keyframes go through the networks in one call.
-    pub keyframes_per_call: i64,
+    /// At most so many go through the networks in one call.
+    pub calls: CallSizes,
 }
 
 /// What the first keyframe of a run showed the others, step by step: with it, a later run's keyframes see that
@@ -67,8 +69,8 @@ impl AnchorMemory {
 /// A text, and its weight in the networks' answer.
 #[derive(Debug)]
 struct Guide {
-    /// `[1, tokens, cross_attention_dim]`
-    text: Tensor,
+    /// The same for all keyframes.
+    text: Text,
     weight: f64,
 }
 
@@ -104,11 +106,15 @@ impl<'a> Sampling<'a> {
         check: impl Fn() -> Result<(), E>,
     ) -> Result<Self, E> {
         let encode = |(start, length)| {
-            check()?;
-            Ok(((start, length), model.encode_conditions(&input.pictures.narrow(start, length))))
+            let encode = |(after, length)| {
+                check()?;
+                Ok(model.encode_conditions(&input.pictures.narrow(start + after, length)))
+            };
+            let parts = spans(length, input.calls.pictures).map(encode).collect::<Result<Vec<_>, E>>()?;
+            Ok(((start, length), LatentConditions::cat(&parts)))
         };
-        let spans = spans(input.pictures.keyframes(), input.keyframes_per_call);
-        let calls = spans.into_iter().map(encode).collect::<Result<Vec<_>, E>>()?;
+        let spans = spans(input.pictures.keyframes(), input.calls.keyframes);
+        let calls = spans.map(encode).collect::<Result<Vec<_>, E>>()?;
         let all = |part: fn(&LatentConditions) -> &Tensor| {
             Tensor::cat(&calls.iter().map(|(_, latents)| part(latents)).collect::<Vec<_>>(), 0)
         };
@@ -224,9 +230,8 @@ impl<'a> Sampling<'a> {
         for (guide, memory) in self.guides.iter().zip(memories) {
             check()?;
             memory.next_call(keyframes);
-            let text = guide.text.expand([keyframes, -1, -1], false);
             let time = StepTime { timesteps: &timesteps, progress: self.sampler.progress() };
-            let denoised = self.model.denoise(sample, time, &text, latents, memory);
+            let denoised = self.model.denoise(sample, time, &guide.text, latents, memory);
             mixed += denoised.model_output() * guide.weight;
         }
         Ok(mixed)
@@ -251,6 +256,6 @@ fn draw(like: &Tensor, seed: u64, draw: u64, stream_times: &[u64]) -> Tensor {
 }
 
 /// Start and length of the calls that `keyframes` go through the networks in, `most` at once.
-fn spans(keyframes: i64, most: i64) -> Vec<(i64, i64)> {
-    (0..keyframes).step_by(most as usize).map(|start| (start, most.min(keyframes - start))).collect()
+fn spans(keyframes: i64, most: i64) -> impl Iterator<Item = (i64, i64)> {
+    (0..keyframes).step_by(most as usize).map(move |start| (start, most.min(keyframes - start)))
 }

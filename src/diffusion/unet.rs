@@ -7,6 +7,7 @@ use tch::{
 };
 
 use super::{
+    attention::Text,
     blocks::{Conditioning, UpBlock},
     config::{Activation, BlocksConfig, KeyframeAttention, Off, UpBlockType},
     controlnet::ControlNetResiduals,
@@ -128,20 +129,19 @@ impl UNet2DConditionModel {
 
     /// - `sample`: `[n, in_channels, h, w]`
     /// - `timesteps`: `[n]`
-    /// - `encoder_hidden_states`: `[n, text_tokens, cross_attention_dim]`
     /// - `residuals`: what a ControlNet adds to the skip connections
     /// - returns `[n, out_channels, h, w]`
     pub fn forward(
         &self,
         sample: &Tensor,
         timesteps: &Tensor,
-        encoder_hidden_states: &Tensor,
+        text: &Text,
         residuals: Option<&ControlNetResiduals>,
         memory: &mut KeyframeMemory,
     ) -> Tensor {
         // 1. time, 2. down, 3. mid
         let temb = self.encoder.embed_time(timesteps);
-        let conditioning = Conditioning { temb: &temb, encoder_hidden_states };
+        let conditioning = Conditioning { temb: &temb, text };
         let mut encoded = self.encoder.forward(sample, None, &conditioning, memory);
         if let Some(added) = residuals {
             add_residuals(&mut encoded, added);

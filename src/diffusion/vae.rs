@@ -37,6 +37,15 @@ impl VaeConfig {
             Self::AutoencoderTiny(config) => config.latent_channels,
         }
     }
+
+    /// Pixels to a latent, each way.
+    pub fn scale_factor(&self) -> i64 {
+        match self {
+            Self::PatchAutoencoder(config) => config.patch_size,
+            Self::AutoencoderKL(config) => config.scale_factor(),
+            Self::AutoencoderTiny(config) => config.scale_factor(),
+        }
+    }
 }
 
 /// An autoencoder of pictures.

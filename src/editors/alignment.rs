@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::conditions::filters::{gaussian, luma, scharr};
+use crate::conditions::filters::{gaussian, scharr};
 
 /// Outlines are looked at as coarsely as this share of the width, so that a look's texture is none of them.
 const SIGMA: f64 = 1.0 / 112.0;
@@ -24,10 +24,11 @@ pub fn outline_agreement(source: &Tensor, edit: &Tensor) -> f64 {
     if deviations < f64::from(f32::EPSILON) { 1.0 } else { mean(source * edit) / deviations }
 }
 
-/// The strength of the coarse gradients, less its mean, `[1, 1, H, W]`.
+/// The strength of the coarse gradients of all channels, less its mean, `[1, 1, H, W]`: other colours move no outline.
 fn outlines(picture: &Tensor) -> Tensor {
     let width = picture.size()[3];
-    let (x, y) = scharr(&gaussian(&luma(picture), width as f64 * SIGMA));
-    let strength = (x.square() + y.square()).sqrt();
+    let channels = gaussian(picture, width as f64 * SIGMA).transpose(0, 1); // [3, 1, H, W]
+    let (x, y) = scharr(&channels);
+    let strength = (x.square() + y.square()).sum_dim_intlist([0].as_slice(), true, None).sqrt();
     &strength - strength.mean(Kind::Float)
 }

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::diffusion::{
-    ControlCondition, DiffusionModel, PictureConditions, Sampling, SamplingInput, SamplingOptions,
+    CallSizes, ControlCondition, DiffusionModel, PictureConditions, Sampling, SamplingInput, SamplingOptions,
 };
 
 /// Image-to-image: the source's latents, so much noise as `options.strength` asks for, and the way back by the prompt,
@@ -37,7 +37,7 @@ pub fn edit<E>(
         stream_times: &[stream_time],
         finished: 0,
         anchor: None,
-        keyframes_per_call: 1,
+        calls: CallSizes::both(1),
     };
     let mut sampling = Sampling::begin(model, &input, options, &check)?;
     while sampling.step(&check)? {}

@@ -109,6 +109,16 @@ pub struct EditedPicture {
     pub alpha: Option<Tensor>,
 }
 
+impl EditedPicture {
+    /// The edit of `source`, which shows where the picture is transparent, `[1, 3, H, W]`.
+    pub fn upon(&self, source: &Tensor) -> Tensor {
+        match &self.alpha {
+            Some(alpha) => source.where_self(&alpha.eq(0.0), &self.picture),
+            None => self.picture.shallow_clone(),
+        }
+    }
+}
+
 /// Reads `file` as an edited frame of a video of `video` pixels (width, height); a camera's orientation is heeded.
 ///
 /// - `size`: height and width of the result, on `device`

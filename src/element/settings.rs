@@ -154,6 +154,8 @@ pub enum Values {
     Long,
     /// A time in nanoseconds.
     Time,
+    /// An amount of memory.
+    Bytes,
     /// A real number.
     Real {
         /// Smallest.
@@ -228,7 +230,7 @@ macro_rules! setting {
 }
 
 /// The table.
-pub static PROPERTIES: [Property; 35] = [
+pub static PROPERTIES: [Property; 36] = [
     setting!(Ready, "model", "Name of a model, or the folder of one", Values::Text, |s| s.model, |s, v| s
         .model =
         text(v)),
@@ -351,6 +353,14 @@ pub static PROPERTIES: [Property; 35] = [
         Values::Whole { min: 64, max: 2048, unit: "pixels" },
         |s| s.parameters.processing_size as u32,
         |s, v| s.parameters.processing_size = count(v)
+    ),
+    setting!(
+        NextBatch,
+        "memory-limit",
+        "Memory of the device that the diffusion may take, weights included: keyframes go through the networks in as small groups as it asks for. 0 takes what a card has, and sets a CPU no limit",
+        Values::Bytes,
+        |s| s.parameters.memory_limit,
+        |s, v| s.parameters.memory_limit = get(v)
     ),
     setting!(
         NextBatch,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::EngineError;
+use crate::diffusion::CallSizes;
 
 /// Runs `work`. tch's plain calls panic with libtorch's own words: they become [`EngineError::OutOfMemory`]
 /// where they speak of memory, else [`EngineError::Internal`].
@@ -14,18 +15,18 @@ pub fn guarded<T>(device: &str, work: impl FnOnce() -> Result<T, EngineError>) -
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(error_of(device, payload.as_ref())))
 }
 
-/// Runs `work` in micro-batches of `most`; where that takes too much memory, once more in half as large ones.
+/// Runs `work` in calls of these sizes; where that takes too much memory, once more in half as large ones.
 ///
 /// # Errors
 /// What `work` said last.
 pub fn halved_once<T>(
     device: &str,
-    most: i64,
-    mut work: impl FnMut(i64) -> Result<T, EngineError>,
+    calls: CallSizes,
+    mut work: impl FnMut(CallSizes) -> Result<T, EngineError>,
 ) -> Result<T, EngineError> {
-    match guarded(device, || work(most)) {
-        Err(EngineError::OutOfMemory { .. }) if most > 1 => guarded(device, || work((most + 1) / 2)),
-        outcome => outcome,
+    match (guarded(device, || work(calls)), calls.halved()) {
+        (Err(EngineError::OutOfMemory { .. }), Some(halved)) => guarded(device, || work(halved)),
+        (outcome, _) => outcome,
     }
 }
 
@@ -71,11 +72,15 @@ mod tests {
     /// A device whose memory suffices for `room` keyframes; the sizes that were tried and what came of it.
     fn on_device(room: i64, most: i64) -> (Vec<i64>, Result<i64, EngineError>) {
         let mut tried = Vec::new();
-        let outcome = halved_once("cuda:0", most, |most| {
-            tried.push(most);
-            assert!(most <= room, "CUDA out of memory. Tried to allocate 2.00 GiB (GPU 0; 7.79 GiB total)");
-            Ok(most)
-        });
+        let outcome =
+            halved_once("cuda:0", CallSizes::both(most), |CallSizes { keyframes: most, .. }| {
+                tried.push(most);
+                assert!(
+                    most <= room,
+                    "CUDA out of memory. Tried to allocate 2.00 GiB (GPU 0; 7.79 GiB total)"
+                );
+                Ok(most)
+            });
         (tried, outcome)
     }
 
@@ -93,7 +98,7 @@ mod tests {
     #[test]
     fn other_faults_are_not_tried_again() {
         let mut calls = 0;
-        let outcome = halved_once::<()>("cpu", 8, |_| {
+        let outcome = halved_once::<()>("cpu", CallSizes::both(8), |_| {
             calls += 1;
             Err(EngineError::Cancelled)
         });

@@ -109,6 +109,8 @@ pub struct EditParameters {
     pub strength: f64,
     /// How far a diffused keyframe is held to what the warped edits show of it, 0..=1; -1: the model's own value.
     pub flow_trust: f64,
+    /// Bytes that the diffusion may take on its device, weights included; 0: what a card has, on a CPU no limit.
+    pub memory_limit: u64,
     /// Random seed.
     pub seed: u64,
     /// Spatial condition.
@@ -140,6 +142,7 @@ impl Default for EditParameters {
             guidance_scale: 0.0,
             strength: 1.0,
             flow_trust: -1.0,
+            memory_limit: 0,
             seed: 0,
             condition: Condition::Auto,
             processing_size: 448,

@@ -23,8 +23,16 @@ pub fn to_tensor(picture: &Picture, device: Device) -> Tensor {
             (Tensor::from_slice(&samples), U16_MAX)
         }
     };
-    let planes = samples.to_device(device).view(size).permute([2, 0, 1]).unsqueeze(0);
+    let planes = uploaded(&samples, device).view(size).permute([2, 0, 1]).unsqueeze(0);
     planes.to_kind(Kind::Float).contiguous() / max
+}
+
+/// To a card from pinned memory, so that nobody waits for the copy.
+fn uploaded(samples: &Tensor, device: Device) -> Tensor {
+    match device {
+        Device::Cuda(_) => samples.pin_memory(device).to_device_(device, samples.kind(), true, false),
+        _ => samples.to_device(device),
+    }
 }
 
 /// The host picture of `image` (`[1, 3, H, W]`, values outside 0..1 are clipped), with as many bits as

@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     diffusion::{
-        AnchorMemory, ControlCondition, DiffusionModel, PictureConditions, Sampling, SamplingInput,
-        SamplingOptions,
+        AnchorMemory, CallSizes, ControlCondition, DiffusionModel, PictureConditions, RunSize, Sampling,
+        SamplingInput, SamplingOptions,
     },
     editors::diffusion::edit,
-    torch::Placement,
+    torch::{Placement, card_memory},
     weights::{ModelFolder, WeightsError},
 };
 
@@ -67,6 +67,10 @@ impl Default for Defaults {
     }
 }
 
+/// Bytes of a card that are left to all that is no diffusion: CUDA's own context and workspaces, flow, interpolation,
+/// pictures at the video's size.
+const FOR_ALL_ELSE: u64 = 3 << 29;
+
 /// A model of single pictures was not taught to keep what a warped edit shows.
 const IMAGE_MODELS_FLOW_TRUST: f64 = 0.5;
 
@@ -75,6 +79,10 @@ const IMAGE_MODELS_FLOW_TRUST: f64 = 0.5;
 pub struct Propagator {
     model: DiffusionModel,
     defaults: Defaults,
+    /// Bytes of the networks' weights.
+    weights: u64,
+    /// What the diffusion may take where the user sets no limit.
+    room: Option<u64>,
 }
 
 impl Propagator {
@@ -88,7 +96,10 @@ impl Propagator {
             file: folder.index_file(),
             cause: format!("flowvid: {error}"),
         })?;
-        Ok(Self { model: DiffusionModel::load(folder, placement)?, defaults })
+        let model = DiffusionModel::load(folder, placement)?;
+        let weights = model.weights_bytes(folder)?;
+        let room = card_memory(placement.device).map(|bytes| bytes.saturating_sub(FOR_ALL_ELSE));
+        Ok(Self { model, defaults, weights, room })
     }
 
     /// Whether the text encoder was taught a word of this prompt.
@@ -116,7 +127,8 @@ impl Propagator {
     /// # Errors
     /// [`EngineError::Cancelled`], at most one call of the networks after the token was raised;
     /// [`EngineError::OutOfMemory`] where half of the usual micro-batch is too much as well;
-    /// [`EngineError::Settings`] for more steps than the model's scheduler has.
+    /// [`EngineError::Settings`] for more steps than the model's scheduler has, and for a memory limit that single
+    /// keyframes are too much for.
     pub fn diffuse(
         &self,
         conditions: &KeyframeConditions,
@@ -124,10 +136,9 @@ impl Propagator {
         cancel: &CancelToken,
     ) -> Result<Diffused, EngineError> {
         let options = self.checked_options(parameters)?;
+        let calls = self.call_sizes(&conditions.pictures.composite, &options, parameters.memory_limit)?;
         let device = self.model.placement().device_name();
-        halved_once(&device, self.keyframes_per_call(&conditions.pictures.composite), |most| {
-            self.sample(conditions, &options, most, cancel)
-        })
+        halved_once(&device, calls, |calls| self.sample(conditions, &options, calls, cancel))
     }
 
     /// The edit of a shot's first frame by the model itself, at the settings' strength.
@@ -150,17 +161,18 @@ impl Propagator {
         if options.strength == 0.0 {
             return Ok(source.shallow_clone());
         }
+        self.call_sizes(source, &options, parameters.memory_limit)?;
         let device = self.model.placement().device_name();
         let _no_grad = tch::no_grad_guard();
         guarded(&device, || edit(&self.model, source, control, stream_time, &options, || cancel.check()))
     }
 
-    /// As [`diffuse`](Self::diffuse), with at most `most` keyframes in one call of the networks.
+    /// As [`diffuse`](Self::diffuse), with at most so many in one call of the networks.
     fn sample(
         &self,
         conditions: &KeyframeConditions,
         options: &SamplingOptions,
-        most: i64,
+        calls: CallSizes,
         cancel: &CancelToken,
     ) -> Result<Diffused, EngineError> {
         let _no_grad = tch::no_grad_guard();
@@ -169,11 +181,11 @@ impl Propagator {
             stream_times: &conditions.stream_times,
             finished: conditions.finished,
             anchor: conditions.anchor.as_ref(),
-            keyframes_per_call: most,
+            calls,
         };
         let mut sampling = Sampling::begin(&self.model, &input, options, || cancel.check())?;
         while sampling.step(|| cancel.check())? {}
-        let pictures = self.decode(conditions, sampling.latents(), most, cancel)?;
+        let pictures = self.decode(conditions, sampling.latents(), calls.pictures, cancel)?;
         Ok(Diffused { pictures, anchor: sampling.into_anchor_memory() })
     }
 
@@ -209,12 +221,35 @@ impl Propagator {
         Ok(options)
     }
 
-    /// How many keyframes go through the networks at once, unless memory is short.
-    fn keyframes_per_call(&self, pictures: &Tensor) -> i64 {
+    /// How many go through the networks at once, unless memory is short all the same.
+    ///
+    /// # Errors
+    /// [`EngineError::Settings`] where the limit that the user set is too low for single ones.
+    fn call_sizes(
+        &self,
+        pictures: &Tensor,
+        options: &SamplingOptions,
+        limit: u64,
+    ) -> Result<CallSizes, EngineError> {
         let [keyframes, _, height, width] = pictures.size()[..] else { panic!("[keyframes, 3, H, W]") };
-        match self.model.placement().device {
+        let most = match self.model.placement().device {
             Device::Cpu => (self.defaults.pixels_per_call / (height * width)).clamp(1, keyframes),
             _ => keyframes,
+        };
+        let Some(room) = (limit > 0).then_some(limit).or(self.room) else { return Ok(CallSizes::both(most)) };
+        let run = RunSize::new(keyframes, height * width, options);
+        let footprint = self.model.footprint();
+        match footprint.fitting(&run, room.saturating_sub(self.weights)) {
+            Some(calls) => Ok(calls.min(CallSizes::both(most))),
+            // the card may hold more than the arithmetic says
+            None if limit == 0 => Ok(CallSizes::both(1)),
+            None => {
+                let least = self.weights + footprint.bytes(&run, CallSizes::both(1));
+                Err(EngineError::Settings(format!(
+                    "memory-limit={limit} is too little: this model's diffusion takes at least {least} bytes at                      {width}x{height}, {} steps and {keyframes} keyframes. Raise memory-limit (0 takes what the device                      has), or lower processing-size, batch-size or steps",
+                    options.num_inference_steps
+                )))
+            }
         }
     }
 

@@ -121,13 +121,11 @@ impl Session {
         }
         let pictures = self.user_edits.as_mut().map(|edits| edits.take(sources, &mut work.warnings));
         let strength = work.parameters.strength;
-        let edited = |(index, EditedPicture { picture, alpha: mask }): (usize, EditedPicture)| {
+        let edited = |(index, picture): (usize, EditedPicture)| {
             let Source { image: source, stream_time, .. } = &sources[index];
-            let hidden = mask.as_ref().map(|mask| mask.eq(0.0));
-            let shown =
-                hidden.map_or_else(|| picture.shallow_clone(), |hidden| source.where_self(&hidden, &picture));
-            let edit = source.lerp(&shown, strength);
-            (index, Edited { source: source.shallow_clone(), edit, mask, stream_time: *stream_time })
+            let edit = source.lerp(&picture.upon(source), strength);
+            let source = source.shallow_clone();
+            (index, Edited { source, edit, mask: picture.alpha, stream_time: *stream_time })
         };
         Ok(pictures.into_iter().flatten().map(edited).collect())
     }

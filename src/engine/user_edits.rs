@@ -7,6 +7,7 @@ use std::{
 
 use super::{EngineError, pictures::Source, work::Work};
 use crate::editors::{
+    alignment::{ALIGNED, outline_agreement},
     picture::{self, EditedPicture},
     picture_folder::{self, TimedPicture},
 };
@@ -61,8 +62,8 @@ impl UserEdits {
         self.setting == setting && self.size == frame.image.size()
     }
 
-    /// Takes out the pictures of these frames, by a frame's index. Where two are of one
-    /// frame, the later one is taken, and a warning says so.
+    /// Takes out the pictures of these frames, by a frame's index. Warns of one that lies elsewhere than its frame, and
+    /// where two are of one frame, of which the later one is taken.
     pub fn take(&mut self, frames: &[Source], warnings: &mut Vec<String>) -> BTreeMap<usize, EditedPicture> {
         let times: Vec<u64> = frames.iter().map(|frame| frame.stream_time).collect();
         let mut bound: BTreeMap<usize, (PathBuf, EditedPicture)> = BTreeMap::new();
@@ -80,8 +81,22 @@ impl UserEdits {
         }
         self.waiting = later;
         self.before = times.last().copied();
+        warnings.extend(bound.iter().filter_map(|(&index, (file, picture))| {
+            let source = &frames[index].image;
+            let agreement = outline_agreement(source, &picture.upon(source));
+            (agreement < ALIGNED).then(|| lies_elsewhere(file, agreement))
+        }));
         bound.into_iter().map(|(index, (_, picture))| (index, picture)).collect()
     }
+}
+
+fn lies_elsewhere(file: &Path, agreement: f64) -> String {
+    format!(
+        "edited-frame: the outlines of {} do not lie where its frame has them (agreement {agreement:.2}, looks have 0.4 \
+         and more). The edit is carried along the frame's own motion, so keep things where they are; a picture of \
+         another frame is named by that frame's time",
+        file.display()
+    )
 }
 
 /// Which of the frames at `times` shows at `time`, to a millisecond; `before`: the time of the frame before them.

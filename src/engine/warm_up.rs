@@ -14,7 +14,8 @@ const FRAMES: usize = 2 * 4 + 1;
 /// Edits a few small frames and forgets them. What fails here fails again where somebody is told of it.
 pub fn warm_up(model: &Model, abandoned: &CancelToken) {
     let prompt = model.looks.names().next().unwrap_or_default().to_owned();
-    let parameters = EditParameters { prompt, ..EditParameters::default() };
+    // one step shows all of it
+    let parameters = EditParameters { prompt, num_inference_steps: 1, ..EditParameters::default() };
     let frames: Vec<_> = (0..FRAMES).map(frame).collect();
     let _ = Session::default().process(model, &frames, &parameters, abandoned);
 }

@@ -6,6 +6,6 @@ mod placement;
 pub mod testing;
 mod threads;
 
-pub use cuda::load_cuda;
+pub use cuda::{card_memory, load_cuda};
 pub use placement::{Placement, PlacementError, channels_last};
 use threads::limit_threads;

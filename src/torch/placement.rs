@@ -91,7 +91,7 @@ fn resolve_device(asked: &str) -> Result<Device, PlacementError> {
     let found = || if loaded.is_ok() && Cuda::is_available() { Cuda::device_count() } else { 0 };
     match asked {
         "cpu" => Ok(Device::Cpu),
-        "auto" => Ok(if found() > 0 { Device::Cuda(0) } else { Device::Cpu }),
+        "auto" => Ok(if found() > 0 { card(0) } else { Device::Cpu }),
         _ => {
             let index = cuda_index(asked).ok_or_else(|| PlacementError::NotADevice(asked.into()))?;
             match found() {
@@ -102,10 +102,16 @@ fn resolve_device(asked: &str) -> Result<Device, PlacementError> {
                 found if index as i64 >= found => {
                     Err(PlacementError::NoSuchCard { asked: asked.into(), found })
                 }
-                _ => Ok(Device::Cuda(index)),
+                _ => Ok(card(index)),
             }
         }
     }
+}
+
+/// A card, where cuDNN tries which of its convolutions is the fastest: batches are of one size.
+fn card(index: usize) -> Device {
+    Cuda::cudnn_set_benchmark(true);
+    Device::Cuda(index)
 }
 
 fn cuda_index(asked: &str) -> Option<usize> {

@@ -9,8 +9,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    LoraFile, NetworkConfig, WeightsError, checkpoint::Checkpoint, files, legacy, part::Part, single_file,
-    unreadable,
+    LoraFile, NetworkConfig, WeightsError,
+    checkpoint::{Checkpoint, StoredTensor},
+    files, legacy,
+    part::Part,
+    single_file, unreadable,
 };
 
 /// One component's folder: `config.json` and safetensors.
@@ -89,6 +92,15 @@ impl Component {
     /// The file that [`config`](Self::config) was read from.
     pub fn config_file(&self) -> PathBuf {
         config_file(&self.folder)
+    }
+
+    /// How many numbers its weights are.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`].
+    pub fn parameters(&self) -> Result<u64, WeightsError> {
+        let numbers = |tensor: &StoredTensor| tensor.shape.iter().product::<i64>() as u64;
+        Ok(self.checkpoint()?.tensors.values().map(numbers).sum())
     }
 
     /// Its weights, by the keys that diffusers and transformers give them today.

@@ -11,7 +11,7 @@ fn samples(spec: &glib::ParamSpec, values: &Values) -> Vec<glib::Value> {
         Values::Text | Values::Path => ["/a b/c.png", "x"].map(|text| text.to_value()).into(),
         Values::Switch => [true, false].map(|on| on.to_value()).into(),
         Values::Whole { min, max, .. } => [*min, *max].map(|number| number.to_value()).into(),
-        Values::Long | Values::Time => [u64::MAX, 1].map(|number| number.to_value()).into(),
+        Values::Long | Values::Time | Values::Bytes => [u64::MAX, 1].map(|number| number.to_value()).into(),
         Values::Real { min, max } => [*min, *max].map(|number| number.to_value()).into(),
         Values::Choice(_) => {
             let class = glib::EnumClass::with_type(spec.value_type()).unwrap();

@@ -70,7 +70,7 @@ impl Property {
                 .blurb(blurb)
                 .flags(flags)
                 .build(),
-            Values::Long | Values::Time => glib::ParamSpecUInt64::builder(name)
+            Values::Long | Values::Time | Values::Bytes => glib::ParamSpecUInt64::builder(name)
                 .default_value(get(&default))
                 .blurb(blurb)
                 .flags(flags)
@@ -97,6 +97,7 @@ impl Property {
             Values::Whole { min, max, unit } => format!("{min} to {max} {unit}"),
             Values::Long => "0 to 2^64 - 1".into(),
             Values::Time => "0 to 2^64 - 1 ns".into(),
+            Values::Bytes => "0 to 2^64 - 1 bytes".into(),
             Values::Real { min, max } => format!("{min} to {max}"),
             Values::Choice(_) => choices(&self.default()).join(", "),
             Values::Structure => "structure".into(),
@@ -110,7 +111,7 @@ impl Property {
             Values::Text | Values::Path => text(&value),
             Values::Switch => get::<bool>(&value).to_string(),
             Values::Whole { .. } => get::<u32>(&value).to_string(),
-            Values::Long | Values::Time => get::<u64>(&value).to_string(),
+            Values::Long | Values::Time | Values::Bytes => get::<u64>(&value).to_string(),
             Values::Real { .. } => get::<f64>(&value).to_string(),
             Values::Choice(_) => chosen(&value),
             Values::Structure => String::new(),
