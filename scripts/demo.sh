@@ -133,6 +133,6 @@ say "contact sheet  $sheet (the clip above, the result below)"
 awk -v frames="${source[frames]}" -v time="$microseconds" \
     'BEGIN { printf "%d frames in %.1f s: %.2f frames per second\n", frames, time / 1e6, frames * 1e6 / time }'
 # A build without torch has no such program.
-[ ! -x "$tools/evaluate" ] || tool evaluate "$clip" "$out" --brief --size 224 --frames 33
+[ ! -x "$tools/evaluate" ] || tool evaluate "$clip" "$out" --brief --size 224 --frames 25
 say "another look:  make demo PROMPT=\"an ink drawing at night\""
 rm -f "$log"

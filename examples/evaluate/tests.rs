@@ -117,7 +117,7 @@ fn a_clip_and_a_folder_of_its_frames_are_one_video() {
     let (clip, folder) = (root.path().join("clip.avi"), root.path().join("frames"));
     fs::create_dir(&folder).unwrap();
     let pipeline = gst::parse::launch(&format!(
-        "videotestsrc pattern=ball num-buffers=12 ! video/x-raw,format=RGB,width=96,height=64 ! tee name=t \
+        "videotestsrc pattern=smpte75 num-buffers=12 ! video/x-raw,format=RGB,width=96,height=64 ! tee name=t \
          ! queue ! videoconvert ! video/x-raw,format=BGR ! avimux ! filesink location={} \
          t. ! queue ! pngenc ! multifilesink location={}/%04d.png",
         clip.display(),
