@@ -45,6 +45,8 @@ mod sharpness;
 #[cfg(feature = "torch")]
 mod shot;
 #[cfg(feature = "torch")]
+mod texture;
+#[cfg(feature = "torch")]
 mod tracking;
 #[cfg(feature = "torch")]
 mod upscale;

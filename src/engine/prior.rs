@@ -30,18 +30,31 @@ pub struct Evidence {
     cross: Tensor, // [features, 3], double
 }
 
+/// What the regression is told of a source.
+#[derive(Debug)]
+pub struct Features {
+    matrix: Tensor, // [pixels, features]
+    size: Vec<i64>,
+}
+
+impl Features {
+    /// `source`: `[1, 3, H, W]`, 0..1.
+    pub fn new(source: &Tensor) -> Self {
+        Self { matrix: features(source), size: source.size() }
+    }
+}
+
 impl Evidence {
     /// Of a source and its edit where `confidence` exceeds 0.9.
     ///
-    /// - `source`, `edit`: `[1, 3, H, W]`, 0..1
+    /// - `edit`: `[1, 3, H, W]`, 0..1
     /// - `confidence`: `[1, 1, H, W]`, 0..1
-    pub fn new(source: &Tensor, edit: &Tensor, confidence: &Tensor) -> Self {
+    pub fn new(source: &Features, edit: &Tensor, confidence: &Tensor) -> Self {
         let weight = confidence.gt(SEEN).to_kind(Kind::Float).flatten(0, -1).unsqueeze(1); // [pixels, 1]
-        let features = features(source); // [pixels, features]
-        let weighted = (&features * weight).transpose(0, 1);
+        let weighted = (&source.matrix * weight).transpose(0, 1);
         let targets = edit.flatten(2, 3).squeeze_dim(0).transpose(0, 1); // [pixels, 3]
         let double = |matrix: Tensor| matrix.to_kind(Kind::Double);
-        Self { gram: double(weighted.matmul(&features)), cross: double(weighted.matmul(&targets)) }
+        Self { gram: double(weighted.matmul(&source.matrix)), cross: double(weighted.matmul(&targets)) }
     }
 
     /// Both pairs' evidence.
@@ -64,9 +77,9 @@ impl Evidence {
 
 impl Prior {
     /// The edit that the regression expects of `source`, `[1, 3, H, W]`, 0..1.
-    pub fn propose(&self, source: &Tensor) -> Tensor {
-        let colors = features(source).matmul(&self.coefficients.to_kind(Kind::Float)); // [pixels, 3]
-        colors.transpose(0, 1).contiguous().view(source.size().as_slice()).clamp(0.0, 1.0)
+    pub fn propose(&self, source: &Features) -> Tensor {
+        let colors = source.matrix.matmul(&self.coefficients.to_kind(Kind::Float)); // [pixels, 3]
+        colors.transpose(0, 1).contiguous().view(source.size.as_slice()).clamp(0.0, 1.0)
     }
 }
 
@@ -121,8 +134,8 @@ mod tests {
         let edit = |source: &Tensor| source.square() * 0.7 + 0.1;
         let (first, second) = (picture(1).clamp(0.0, 1.0), picture(2).clamp(0.0, 1.0));
         let everywhere = Tensor::ones([1, 1, 64, 96], (Kind::Float, Device::Cpu));
-        let prior = Evidence::new(&first, &edit(&first), &everywhere).solve();
-        assert!(error(&prior.propose(&second), &edit(&second)) < 0.01);
+        let prior = Evidence::new(&Features::new(&first), &edit(&first), &everywhere).solve();
+        assert!(error(&prior.propose(&Features::new(&second)), &edit(&second)) < 0.01);
     }
 
     #[test]
@@ -132,10 +145,11 @@ mod tests {
         let (anchor, frame) = (picture(3).clamp(0.0, 1.0), picture(4).clamp(0.0, 1.0));
         let everywhere = Tensor::ones([1, 1, 64, 96], (Kind::Float, Device::Cpu));
         let seen = Tensor::cat(&[everywhere.narrow(3, 0, 48), everywhere.narrow(3, 0, 48) * 0.0], 3);
-        let anchors = Evidence::new(&anchor, &anchor_edit(&anchor), &everywhere);
+        let anchors = Evidence::new(&Features::new(&anchor), &anchor_edit(&anchor), &everywhere);
+        let features = Features::new(&frame);
         let truth = frame_edit(&frame);
-        let alone = error(&anchors.solve().propose(&frame), &truth);
-        let both = anchors.with(&Evidence::new(&frame, &truth, &seen)).solve();
-        assert!(error(&both.propose(&frame), &truth) < 0.8 * alone);
+        let alone = error(&anchors.solve().propose(&features), &truth);
+        let both = anchors.with(&Evidence::new(&features, &truth, &seen)).solve();
+        assert!(error(&both.propose(&features), &truth) < 0.8 * alone);
     }
 }

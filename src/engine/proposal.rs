@@ -2,7 +2,14 @@
 
 use tch::Tensor;
 
-use super::{calibrate::match_color, composite::Composite, prior::Evidence, sharpness, shot::Edited};
+use super::{
+    calibrate::match_color,
+    composite::Composite,
+    prior::{Evidence, Features},
+    sharpness,
+    shot::Edited,
+    texture::{self, Pair},
+};
 use crate::editors::looks::{Frozen, Look, Looks};
 
 /// What the pictures before are worth beside a new one.
@@ -26,7 +33,21 @@ pub enum Proposer {
         pictures: Evidence,
         /// Laplacian energy of the pictures, and that of their sources.
         energy: [f64; 2],
+        /// The last of them.
+        anchor: Anchor,
     },
+}
+
+/// The picture that texture is copied from.
+#[derive(Debug)]
+pub struct Anchor {
+    /// `[1, 3, h, w]`, 0..1
+    source: Tensor,
+    /// `[1, 3, h, w]`, 0..1
+    edit: Tensor,
+    /// Where it is edited, `[1, 1, h, w]`, 0..1; `None`: everywhere.
+    mask: Option<Tensor>,
+    features: Features,
 }
 
 impl Proposer {
@@ -34,33 +55,39 @@ impl Proposer {
     ///
     /// - `source`, `edit`: `[1, 3, h, w]`, 0..1
     pub fn from_edit(source: &Tensor, edit: &Tensor) -> Self {
-        Self::from_part(source, edit, &source.narrow(1, 0, 1).ones_like())
+        Self::from_part(source, edit, None)
     }
 
     /// Learns from a picture of the user's, on top of what was `learned` from others. They speak where this one is
     /// silent: two edits of one colour would else be mixed.
     pub fn taught(learned: Option<&Self>, picture: &Edited) -> Self {
         let Edited { source, edit, mask, .. } = picture;
-        let own = match mask {
-            Some(mask) => Self::from_part(source, edit, mask),
-            None => Self::from_edit(source, edit),
-        };
-        match (learned, own) {
-            (Some(Self::Prior { pictures, energy }), Self::Prior { pictures: own, energy: own_energy }) => {
-                Self::Prior {
-                    pictures: pictures.scaled(REMEMBERED).with(&own),
-                    energy: [0, 1].map(|of| REMEMBERED * energy[of] + own_energy[of]),
-                }
-            }
+        match (learned, Self::from_part(source, edit, mask.as_ref())) {
+            (
+                Some(Self::Prior { pictures, energy, .. }),
+                Self::Prior { pictures: own, energy: own_energy, anchor },
+            ) => Self::Prior {
+                pictures: pictures.scaled(REMEMBERED).with(&own),
+                energy: [0, 1].map(|of| REMEMBERED * energy[of] + own_energy[of]),
+                anchor,
+            },
             (_, own) => own,
         }
     }
 
-    /// `edited`: `[1, 1, h, w]`, 0..1, where there is something to learn.
-    fn from_part(source: &Tensor, edit: &Tensor, edited: &Tensor) -> Self {
+    /// `mask`: `[1, 1, h, w]`, 0..1, where there is something to learn; `None`: everywhere.
+    fn from_part(source: &Tensor, edit: &Tensor, mask: Option<&Tensor>) -> Self {
+        let features = Features::new(source);
+        let edited = mask.map_or_else(|| source.narrow(1, 0, 1).ones_like(), Tensor::shallow_clone);
         Self::Prior {
-            pictures: Evidence::new(source, edit, edited),
-            energy: [edit, source].map(|picture| sharpness::energy(picture, edited)),
+            pictures: Evidence::new(&features, edit, &edited),
+            energy: [edit, source].map(|picture| sharpness::energy(picture, &edited)),
+            anchor: Anchor {
+                source: source.shallow_clone(),
+                edit: edit.shallow_clone(),
+                mask: mask.map(Tensor::shallow_clone),
+                features,
+            },
         }
     }
 
@@ -68,22 +95,41 @@ impl Proposer {
     pub fn edit(&self, looks: &Looks, source: &Tensor) -> Tensor {
         match self {
             Self::Look { look, strength, frozen } => looks.apply(look, source, *strength, Some(frozen)),
-            Self::Prior { pictures, .. } => pictures.solve().propose(source),
+            Self::Prior { pictures, .. } => pictures.solve().propose(&Features::new(source)),
         }
     }
 
-    /// A proposal for `source` that fits what its warped edits show.
+    /// A proposal for `source` that fits what its warped edits show: tone and colour and, of a look, its texture.
     ///
     /// - `composite`: those edits
     /// - returns `[1, 3, h, w]`, 0..1
-    pub fn propose(&self, looks: &Looks, source: &Tensor, composite: &Composite) -> Tensor {
+    pub fn propose_tone(&self, looks: &Looks, source: &Tensor, composite: &Composite) -> Tensor {
         let seen = composite.picture();
         match self {
             Self::Look { .. } => match_color(&self.edit(looks, source), &seen, &composite.confidence),
             Self::Prior { pictures, .. } => {
-                pictures.with(&Evidence::new(source, &seen, composite.tells())).solve().propose(source)
+                let features = Features::new(source);
+                let own = Evidence::new(&features, &seen, composite.tells());
+                pictures.with(&own).solve().propose(&features)
             }
         }
+    }
+
+    /// As [`propose_tone`](Self::propose_tone), and with the texture of an edit that nobody can recompute. For keyframes:
+    /// made for each frame alone, texture would flicker.
+    pub fn propose(&self, looks: &Looks, source: &Tensor, composite: &Composite) -> Tensor {
+        let Self::Prior { pictures, anchor, .. } = self else {
+            return self.propose_tone(looks, source, composite);
+        };
+        let features = Features::new(source);
+        let own = Evidence::new(&features, &composite.picture(), composite.tells());
+        let prior = pictures.with(&own).solve();
+        let [theirs, own] = [&anchor.features, &features].map(|features| prior.propose(features));
+        texture::transfer(
+            (&Pair { source: &anchor.source, prior: &theirs }, &anchor.edit, anchor.mask.as_ref()),
+            &Pair { source, prior: &own },
+            &(1.0 - &composite.confidence),
+        )
     }
 
     /// The Laplacian energy that the edit of `source` should have where `confidence` is high; see
