@@ -2,7 +2,8 @@
 //!
 //! Three stages, each a weighted mean of its looks: the scene (season, light), the medium (drawn, painted,
 //! printed), the finish (film, print). So "a pencil sketch of a snowy wood" draws the wood in snow.
-//! Which looks there are, and which words ask for them, is data: the `editor/config.json` of a model.
+//! Which looks there are, and which words ask for them, is data: the `editor/config.json` of a model. What other
+//! words mean, a table beside it says, if there is one: `editor/words.safetensors`.
 
 mod drawing;
 mod graphic;
@@ -11,14 +12,18 @@ mod painting;
 mod photograph;
 mod procedural;
 mod scene;
+mod things;
 mod tools;
 mod vocabulary;
+mod words;
 
 use serde::Deserialize;
 use tch::Tensor;
 
 pub use painterly::{Config as PainterlyConfig, Painterly, Statistics};
 pub use vocabulary::Understanding;
+
+use words::WordTable;
 
 use crate::{
     conditions::filters::luma,
@@ -96,6 +101,8 @@ pub struct Looks {
     config: Config,
     sources: Vec<Source>,
     painterly: Option<Painterly>,
+    /// What is understood beyond the list.
+    table: Option<WordTable>,
     /// Where the words stand, for warnings.
     list: String,
 }
@@ -104,7 +111,7 @@ impl Looks {
     /// Reads the model's `editor` and, where it is installed, the painterly network.
     ///
     /// # Errors
-    /// A folder without `editor`, a look that does not exist, weights that do not fit.
+    /// A folder without `editor`, a look that does not exist, weights or a table of words that do not fit.
     pub fn load(model: &ModelFolder, placement: Placement) -> Result<Self, WeightsError> {
         Self::open(&model.component("editor")?, placement)
     }
@@ -121,7 +128,9 @@ impl Looks {
         let styles = painterly.as_ref().map(Painterly::styles);
         let sources = config.looks.iter().map(|look| source(look, styles, &config)).collect::<Result<_, _>>();
         let sources = sources.map_err(|cause| WeightsError::Unreadable { file: list.clone(), cause })?;
-        Ok(Self { config, sources, painterly, list: list.display().to_string() })
+        let names: Vec<_> = config.looks.iter().map(|look| look.name.as_str()).collect();
+        let table = WordTable::open(&editor.folder.join("words.safetensors"), &names)?;
+        Ok(Self { config, sources, painterly, table, list: list.display().to_string() })
     }
 
     /// The looks' names, in the order of the list.

@@ -1,8 +1,8 @@
-//! From a prompt's words to looks.
+//! From a prompt's words to looks: by the list, and where that names none of a stage, by the table of words.
 
 use std::collections::BTreeMap;
 
-use super::{Look, LookConfig, Looks, Source};
+use super::{Look, LookConfig, Looks, Source, things::Wish};
 
 /// What was understood of a prompt.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,26 +17,47 @@ pub struct Understanding {
     pub warnings: Vec<String>,
 }
 
-/// One match: which look, by which words, and whether these are weak.
+/// One match: which look, by which words, whether these are weak, and how much they count beside others.
 struct Match {
     look: usize,
     words: String,
     weak: bool,
+    weight: f64,
 }
 
+/// A text, word by word.
+struct Reading {
+    /// What the list knows, in the text's order.
+    listed: Vec<Match>,
+    /// The other words.
+    others: Vec<String>,
+}
+
+/// Evidence of a text's words together that asks for a look; the table is scaled to it.
+const ENOUGH: f64 = 1.0;
+/// Of the strongest look's evidence: what is weaker is chance.
+const BESIDE: f64 = 0.85;
+
 impl Looks {
-    /// The look that `prompt` asks for. Words are compared in lower case and without their endings; the
-    /// longest phrase wins; every match of a look adds to its share. Looks that `negative_prompt` names
-    /// are left out. An empty prompt asks for nothing and is not unknown.
+    /// The look that `prompt` asks for. Listed words are compared in lower case and without their endings; the longest
+    /// phrase wins; every match of a look adds to its share. The words that are left speak for a look together,
+    /// by the table, where the list names none of its stage. Looks that `negative_prompt` names by listed words are
+    /// left out. An empty prompt asks for nothing and is not unknown.
     pub fn understand(&self, prompt: &str, negative_prompt: &str) -> Understanding {
-        let unwanted: Vec<usize> = self.matches(negative_prompt).iter().map(|found| found.look).collect();
-        let mut matches = self.matches(prompt);
+        let unwanted: Vec<usize> = self.read(negative_prompt).listed.iter().map(|found| found.look).collect();
+        let Reading { listed: mut matches, others } = self.read(prompt);
+        let (wish, listed) = (Wish::of(&words(prompt)), !matches.is_empty());
+        if wish.may_be_guessed() {
+            matches.extend(self.spoken_for(&others, &matches));
+        }
         matches.retain(|found| !unwanted.contains(&found.look));
         self.drop_weak(&mut matches);
         let look = self.shares(&matches);
         let unknown = look.is_empty() && !prompt.trim().is_empty();
         let mut warnings = self.stand_ins(&look);
-        if unknown {
+        if wish.is_in_vain(listed) {
+            warnings.push(self.things_asked(prompt));
+        } else if unknown {
             warnings.push(self.not_understood(prompt));
         }
         Understanding {
@@ -47,27 +68,57 @@ impl Looks {
         }
     }
 
-    /// All matches of a text, in its order.
-    fn matches(&self, text: &str) -> Vec<Match> {
+    fn read(&self, text: &str) -> Reading {
         let words: Vec<String> = words(text);
         let stems: Vec<String> = words.iter().map(|word| stem(word)).collect();
         let phrases = phrases(&self.config.looks);
-        let (mut found, mut at) = (Vec::new(), 0);
+        let (mut listed, mut others, mut at) = (Vec::new(), Vec::new(), 0);
         while at < stems.len() {
             match phrases.iter().find(|(phrase, _)| stems[at..].starts_with(phrase)) {
                 Some((phrase, looks)) => {
                     let words = words[at..at + phrase.len()].join(" ");
-                    found.extend(looks.iter().map(|&(look, weak)| Match {
+                    listed.extend(looks.iter().map(|&(look, weak)| Match {
                         look,
                         words: words.clone(),
                         weak,
+                        weight: 1.0,
                     }));
                     at += phrase.len();
                 }
-                None => at += 1,
+                None => {
+                    others.push(words[at].clone());
+                    at += 1;
+                }
             }
         }
-        found
+        Reading { listed, others }
+    }
+
+    /// What the table of words finds in `words`: the look that they speak for most, and what of its stage comes close;
+    /// nothing where the list names another of that stage.
+    fn spoken_for(&self, words: &[String], listed: &[Match]) -> Vec<Match> {
+        let Some(table) = &self.table else { return Vec::new() };
+        let mut looks: BTreeMap<usize, (f64, Vec<&str>)> = BTreeMap::new();
+        for word in words {
+            for (look, evidence) in table.evidence(word) {
+                let (sum, speakers) = looks.entry(look).or_default();
+                *sum += evidence;
+                speakers.push(word);
+            }
+        }
+        let strongest = looks.iter().max_by(|(_, (one, _)), (_, (other, _))| one.total_cmp(other));
+        let Some((&strongest, &(most, _))) = strongest else { return Vec::new() };
+        let stage = |look: usize| self.config.looks[look].stage;
+        let (least, asked) = (ENOUGH.max(most * BESIDE), stage(strongest));
+        let is_listed = listed.iter().any(|found| !found.weak && stage(found.look) == asked);
+        looks.retain(|&look, (sum, _)| *sum >= least && stage(look) == asked && !is_listed);
+        let found = looks.into_iter().map(|(look, (weight, speakers))| Match {
+            look,
+            words: speakers.join(" "),
+            weak: false,
+            weight,
+        });
+        found.collect()
     }
 
     /// A weak word ("painting") counts only where no other look of its stage is named ("watercolour").
@@ -80,7 +131,7 @@ impl Looks {
     fn shares(&self, matches: &[Match]) -> Look {
         let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
         for found in matches {
-            *counts.entry(found.look).or_default() += 1.0;
+            *counts.entry(found.look).or_default() += found.weight;
         }
         let stage = |look: usize| self.config.looks[look].stage;
         let total = |of: usize| {
@@ -104,6 +155,15 @@ impl Looks {
             })
         };
         look.layers.iter().filter_map(stand_in).collect()
+    }
+
+    fn things_asked(&self, prompt: &str) -> String {
+        format!(
+            "the prompt \"{prompt}\" asks for things, and this model cannot draw things, it knows looks alone: use \
+             Stable Diffusion 1.5 for them (`make models MODEL=sd15`, then model=sd15), or edit one frame yourself \
+             (edited-frame=). The looks and their words are listed in {}",
+            self.list
+        )
     }
 
     fn not_understood(&self, prompt: &str) -> String {
