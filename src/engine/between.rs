@@ -108,8 +108,7 @@ impl Gap<'_> {
             })
         });
         let composite = Composite::between(&first?, &second?, self.time);
-        let proposal =
-            work.run("propose", || shot.proposer.propose_tone(&model.looks, source, &composite))?;
+        let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
         let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
         Ok(Finished {
             edit: composite.filled(&proposal),

@@ -1,6 +1,8 @@
 //! What the warped edits together can tell about a frame, and how far each pixel is trusted.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
+
+use crate::conditions::filters::gaussian;
 
 /// An edited frame sampled along the flow onto another frame.
 #[derive(Debug)]
@@ -55,14 +57,19 @@ impl Composite {
     }
 
     /// Blends two edits of one frame, each weighted by its confidence and by its nearness in time, squared; `time`
-    /// runs from 0 at the first to 1 at the second.
+    /// runs from 0 at the first to 1 at the second. Textures that differ would fade where they are blended, once between
+    /// any two keyframes: the blend keeps their contrast.
+    ///
+    /// Source: the contrast, Heitz and Neyret, "High-performance by-example noise".
     pub fn between(first: &WarpedEdit, second: &WarpedEdit, time: f64) -> Self {
         let weight = |edit: &WarpedEdit, nearness: f64| (&edit.confidence * nearness).square() + 1e-9;
         let (a, b) = (weight(first, 1.0 - time), weight(second, time));
         let mixed = |one: &Tensor, other: &Tensor| (&a * one + &b * other) / (&a + &b);
         let masked = first.mask.is_some() || second.mask.is_some();
         Self::of(&[WarpedEdit {
-            picture: mixed(&first.picture, &second.picture),
+            picture: with_contrast(&mixed(&first.picture, &second.picture), |of: fn(&Tensor) -> Tensor| {
+                mixed(&of(&first.picture), &of(&second.picture))
+            }),
             mask: masked.then(|| mixed(&first.mask_or_ones(), &second.mask_or_ones())),
             confidence: first.confidence.maximum(&second.confidence),
         }])
@@ -94,11 +101,35 @@ impl Composite {
     }
 }
 
+/// Sigma of what counts as texture, in pixels.
+const TEXTURE: f64 = 2.0;
+/// Two textures blended half and half lose less than this factor of their contrast.
+const MOST_CONTRAST: f64 = 1.5;
+/// A variance (0..1 squared) that nobody sees.
+const FLAT: f64 = 1e-6;
+
+/// `blend` with as much contrast in its texture as the blended pictures have; `blended`: a measure of them, blended.
+fn with_contrast(blend: &Tensor, blended: impl Fn(fn(&Tensor) -> Tensor) -> Tensor) -> Tensor {
+    let wanted = blended(contrast) / (contrast(blend) + FLAT);
+    blend + texture(blend) * (wanted.sqrt().clamp(1.0, MOST_CONTRAST) - 1.0)
+}
+
+fn texture(picture: &Tensor) -> Tensor {
+    picture - gaussian(picture, TEXTURE)
+}
+
+/// Local variance of the texture, `[1, 1, h, w]`.
+fn contrast(picture: &Tensor) -> Tensor {
+    let variance = texture(picture).square().mean_dim([1].as_slice(), true, Kind::Float);
+    gaussian(&variance, TEXTURE)
+}
+
 #[cfg(test)]
 mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::torch::testing::uniform;
 
     fn edit(value: f64, confidence: &[f32]) -> WarpedEdit {
         let confidence = Tensor::from_slice(confidence).view([1, 1, 1, -1]);
@@ -147,5 +178,23 @@ mod tests {
         let mask = row(halfway.mask.as_ref().unwrap());
         assert!((mask[0] - 0.5).abs() < 1e-6 && mask[1] > 0.999 && mask[2] == 0.0, "{mask:?}");
         assert!((row(&halfway.picture())[0] - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn between_two_textures_contrast_stays_and_one_texture_is_left_as_it_is() {
+        let textured = |seed| {
+            let picture = gaussian(&uniform(seed, &[1, 3, 48, 64]), 0.8);
+            let confidence = picture.narrow(1, 0, 1).ones_like();
+            WarpedEdit { picture, mask: None, confidence }
+        };
+        let contrast = |picture: &Tensor| contrast(picture).mean(Kind::Float).double_value(&[]);
+        let halfway = |first, second| Composite::between(&textured(first), &textured(second), 0.5).picture();
+        let own = contrast(&textured(1).picture);
+        let kept = contrast(&halfway(1, 2)) / own;
+        assert!((0.85..1.1).contains(&kept), "{kept}");
+        let plain = contrast(&((textured(1).picture + textured(2).picture) * 0.5)) / own;
+        assert!(plain < 0.6, "{plain}");
+        let difference = (halfway(1, 1) - textured(1).picture).abs().max().double_value(&[]);
+        assert!(difference < 1e-5, "{difference}");
     }
 }

@@ -99,31 +99,17 @@ impl Proposer {
         }
     }
 
-    /// A proposal for `source` that fits what its warped edits show: tone and colour and, of a look, its texture.
+    /// A proposal for `source` that fits what its warped edits show.
     ///
     /// - `composite`: those edits
     /// - returns `[1, 3, h, w]`, 0..1
-    pub fn propose_tone(&self, looks: &Looks, source: &Tensor, composite: &Composite) -> Tensor {
-        let seen = composite.picture();
-        match self {
-            Self::Look { .. } => match_color(&self.edit(looks, source), &seen, &composite.confidence),
-            Self::Prior { pictures, .. } => {
-                let features = Features::new(source);
-                let own = Evidence::new(&features, &seen, composite.tells());
-                pictures.with(&own).solve().propose(&features)
-            }
-        }
-    }
-
-    /// As [`propose_tone`](Self::propose_tone), and with the texture of an edit that nobody can recompute. For keyframes:
-    /// made for each frame alone, texture would flicker.
     pub fn propose(&self, looks: &Looks, source: &Tensor, composite: &Composite) -> Tensor {
+        let seen = composite.picture();
         let Self::Prior { pictures, anchor, .. } = self else {
-            return self.propose_tone(looks, source, composite);
+            return match_color(&self.edit(looks, source), &seen, &composite.confidence);
         };
         let features = Features::new(source);
-        let own = Evidence::new(&features, &composite.picture(), composite.tells());
-        let prior = pictures.with(&own).solve();
+        let prior = pictures.with(&Evidence::new(&features, &seen, composite.tells())).solve();
         let [theirs, own] = [&anchor.features, &features].map(|features| prior.propose(features));
         texture::transfer(
             (&Pair { source: &anchor.source, prior: &theirs }, &anchor.edit, anchor.mask.as_ref()),
