@@ -8,6 +8,8 @@ NO_TORCH := --no-default-features --features element
 NO_TORCH_TARGET := target/no-torch
 SCRIPTS := .ci/run $(filter-out scripts/lib.sh scripts/setup_%,$(wildcard scripts/*.sh))
 TESTS := $(shell scripts/test_runner.sh)
+# Several tests run at once: threads that spin while they wait would take the cores from each other.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done

@@ -102,11 +102,6 @@ impl Propagator {
         Ok(Self { model, defaults, weights, room })
     }
 
-    /// Whether the text encoder was taught a word of this prompt.
-    pub fn understands(&self, prompt: &str) -> bool {
-        self.model.tokenizer().understands(prompt)
-    }
-
     /// Whether the model draws the first frame of a shot too, and all of a shot from one noise.
     pub fn is_image_model(&self) -> bool {
         self.model.is_image_model()
