@@ -19,13 +19,13 @@ type BytesAPixel = fn(u64) -> f64;
 
 /// What a pixel takes in bytes, by engine: all that grows with the picture.
 ///
-/// The queues hold two batches on their way in and one on its way out, I420 with 1.5 bytes; the source fills a frame, one
-/// finds no room, and the sink holds one and the next. An engine that looks at the
+/// The queues hold two batches on their way in and one on its way out, I420 with 1.5 bytes; eight more at most are
+/// with the source, on their way and with the sink. An engine that looks at the
 /// pictures has a batch as RGB with 3 bytes and as many results, and enlarges one frame at a time, for
 /// which it needs some 40 planes of 4 bytes.
 const ENGINES: [(&str, BytesAPixel); 2] = [
-    ("engine=identity", |batch| 1.5 * (3 * batch + 4) as f64),
-    ("prompt=pencil model=nano", |batch| 1.5 * (3 * batch + 4) as f64 + (2 * 3 * batch) as f64 + 40.0 * 4.0),
+    ("engine=identity", |batch| 1.5 * (3 * batch + 8) as f64),
+    ("prompt=pencil model=nano", |batch| 1.5 * (3 * batch + 8) as f64 + (2 * 3 * batch) as f64 + 40.0 * 4.0),
 ];
 /// The default of `batch-size`.
 const KEYFRAMES: u64 = 16;
