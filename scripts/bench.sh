@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Times the element without an engine, measures a process's memory, times the engine's stages on the demo clip, and
-# compares diffusion with warp alone.
+# compares diffusion with warp alone; and Stable Diffusion with diffusers, where PYTHON names a Python that has it.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -19,3 +19,14 @@ extract 1280 720 61 full
 cargo run --locked --quiet --release --example bench -- "$frames/full"
 extract 448 256 81 small
 cargo run --locked --quiet --release --example compare_propagation -- "$frames/small"
+# Stable Diffusion's networks on random weights, beside diffusers.
+python=${PYTHON:-python3}
+if "$python" -c 'import diffusers, transformers' 2>/dev/null; then
+    model=$root/target/stable-diffusion-random
+    [ -e "$model/model_index.json" ] ||
+        cargo run --locked --quiet --release --example random_model -- "$model" --size full --scheduler ddim --half
+    cargo build --locked --quiet --release --example stable_diffusion_parts
+    "$python" "$root/benches/stable_diffusion.py" "$model"
+else
+    say "skipped: Stable Diffusion beside diffusers needs a Python that has torch, diffusers and transformers (PYTHON=its/python)"
+fi
