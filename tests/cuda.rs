@@ -30,8 +30,7 @@ fn on_card(dtype: &str) -> Placement {
 fn written(size: Size) -> (TempDir, ModelFolder) {
     let root = TempDir::new().unwrap();
     let (vae, scheduler, kind) = (Autoencoder::Kl, SchedulerKind::Ddim, Kind::Half);
-    RandomModel { size, vae, scheduler, seed: 1, kind }.write(&root.path().join("model")).unwrap();
-    let folder = ModelFolder::find("model", &[root.path().into()]).unwrap();
+    let folder = RandomModel { size, vae, scheduler, seed: 1, kind }.write(root.path()).unwrap();
     (root, folder)
 }
 

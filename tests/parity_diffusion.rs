@@ -5,11 +5,11 @@ mod common;
 
 use std::fs;
 
-use common::{Fixture, assert_relative, project, random_tensor};
+use common::{Fixture, assert_relative, project, random_tensor, seen};
 use gstflowvid::{
     diffusion::{
         ClipTextConfig, ClipTextModel, ControlNetConfig, ControlNetModel, ControlNetResiduals,
-        KeyframeMemory, Text, UNet2DConditionModel, UNetConfig, Vae,
+        KeyframeMemory, UNet2DConditionModel, UNetConfig, Vae,
     },
     torch::Placement,
 };
@@ -58,10 +58,6 @@ fn inputs(name: &str, sample: [i64; 4], text: [i64; 2]) -> Inputs {
         timesteps: Tensor::from_slice(&timesteps),
         text: random(&format!("{name}.text"), &[sample[0], text[0], text[1]]) * 1.7,
     }
-}
-
-fn seen(text: &Tensor) -> Text {
-    Text::new(text.shallow_clone())
 }
 
 fn nano_inputs() -> (Inputs, Tensor) {

@@ -5,10 +5,8 @@ mod common;
 
 use std::fs;
 
-use common::{Fixture, assert_relative, project, random_tensor};
-use gstflowvid::diffusion::{
-    ClipTextModel, ControlNetModel, KeyframeMemory, Text, UNet2DConditionModel, Vae,
-};
+use common::{Fixture, assert_relative, project, random_tensor, seen};
+use gstflowvid::diffusion::{ClipTextModel, ControlNetModel, KeyframeMemory, UNet2DConditionModel, Vae};
 use serde::de::DeserializeOwned;
 use tch::{
     Tensor,
@@ -50,10 +48,6 @@ fn inputs(name: &str, [n, h, w]: [i64; 3]) -> Inputs {
         text: random(&format!("{name}.text"), &[n, 77, 768]) * 1.7,
         hint: random(&format!("{name}.hint"), &[n, 3, 8 * h, 8 * w]) / 2 + 0.5,
     }
-}
-
-fn seen(text: &Tensor) -> Text {
-    Text::new(text.shallow_clone())
 }
 
 /// One after the other: the UNet alone takes 3.4 GB.

@@ -30,8 +30,7 @@ const TINY: RandomModel = RandomModel {
 
 fn written(model: RandomModel) -> (tempfile::TempDir, ModelFolder) {
     let root = tempfile::tempdir().unwrap();
-    model.write(&root.path().join("tiny")).unwrap();
-    let folder = ModelFolder::find("tiny", &[root.path().into()]).unwrap();
+    let folder = model.write(&root.path().join("tiny")).unwrap();
     (root, folder)
 }
 

@@ -1,8 +1,11 @@
 //! Videos measured together, frame by frame.
 
-use gstflowvid::conditions::{
-    cuts::{self, HISTORY},
-    flow::FlowPair,
+use gstflowvid::{
+    conditions::{
+        cuts::{self, HISTORY},
+        flow::FlowPair,
+    },
+    engine::processing_size,
 };
 use tch::Tensor;
 
@@ -13,17 +16,12 @@ use crate::{
 
 /// As the element's `cut-threshold`.
 const CUT_THRESHOLD: f64 = 0.25;
-/// Both sides of the working size are multiples of this, and no smaller than `MIN_SIDE`: the flow's pyramid.
-const MULTIPLE: f64 = 16.0;
-const MIN_SIDE: f64 = 64.0;
 
-/// Height and width to measure at: the longer side is `longest`, but no more than the video's own.
+/// Height and width to measure at, as the engine's own: the longer side is `longest`, but no more than the video's.
 ///
 /// - `video`: height and width
 pub fn working_size(video: (i64, i64), longest: usize) -> (i64, i64) {
-    let scale = (longest as f64 / video.0.max(video.1) as f64).min(1.0);
-    let side = |length: i64| ((length as f64 * scale / MULTIPLE).round() * MULTIPLE).max(MIN_SIDE) as i64;
-    (side(video.0), side(video.1))
+    processing_size((video.1 as usize, video.0 as usize), longest)
 }
 
 /// Where shots begin.

@@ -57,14 +57,15 @@ pub struct RandomModel {
 }
 
 impl RandomModel {
-    /// Writes the folder.
-    pub fn write(&self, folder: &Path) -> Result<()> {
+    /// Writes the folder, and finds it as a model.
+    pub fn write(&self, folder: &Path) -> Result<ModelFolder> {
         self.write_configs(folder)?;
         let store = VarStore::new(Placement::cpu().device);
         let found = ModelFolder::find(&format!("{}/", folder.display()), &[])?;
         DiffusionModel::new(&store.root(), &found)?;
         randomise(&store, self.seed);
-        Ok(DiffusionModel::save(&store, folder, self.kind)?)
+        DiffusionModel::save(&store, folder, self.kind)?;
+        Ok(found)
     }
 
     /// All but the weights.

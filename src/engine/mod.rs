@@ -67,6 +67,8 @@ pub use parameters::{
     ColorCalibration, Condition, CutDetection, EditParameters, Interpolation, ModelRequest, Propagation,
 };
 #[cfg(feature = "torch")]
+pub use pictures::processing_size;
+#[cfg(feature = "torch")]
 pub use propagate::{Diffused, KeyframeConditions, Propagator};
 
 /// A picture on the host: interleaved RGB, full range, rows without padding.

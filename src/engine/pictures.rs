@@ -58,17 +58,17 @@ where
     Vec::try_from(flat).expect("a flat tensor of the element's own kind")
 }
 
-/// Height and width that the model works at: the longer side is `processing_size`, but no more than the
-/// picture's own; both sides are multiples of 16 and at least 64.
-pub fn processing_size(picture: &Picture, processing_size: usize) -> (i64, i64) {
-    let longer = picture.width.max(picture.height) as f64;
+/// Height and width that a picture of `width` and `height` is worked on at: the longer side is `processing_size`, but no
+/// more than the picture's own; both sides are multiples of 16 and at least 64.
+pub fn processing_size((width, height): (usize, usize), processing_size: usize) -> (i64, i64) {
+    let longer = width.max(height) as f64;
     let scale = processing_size as f64 / longer;
     let side = |length: usize| {
         let scaled = length as f64 * scale.min(1.0);
         let multiples = (scaled / MULTIPLE as f64).round() as usize;
         (multiples * MULTIPLE).max(MIN_SIDE) as i64
     };
-    (side(picture.height), side(picture.width))
+    (side(height), side(width))
 }
 
 /// A source frame at both sizes.
@@ -114,11 +114,10 @@ mod tests {
 
     #[test]
     fn the_processing_size_keeps_the_aspect_and_is_never_larger_than_the_picture() {
-        let sized = |width, height| Picture { width, height, samples: Samples::U8(vec![]) };
-        assert_eq!(processing_size(&sized(1280, 720), 448), (256, 448));
-        assert_eq!(processing_size(&sized(720, 1280), 448), (448, 256));
-        assert_eq!(processing_size(&sized(320, 240), 448), (240, 320));
-        assert_eq!(processing_size(&sized(1, 1), 448), (64, 64));
-        assert_eq!(processing_size(&sized(4000, 10), 448), (64, 448));
+        assert_eq!(processing_size((1280, 720), 448), (256, 448));
+        assert_eq!(processing_size((720, 1280), 448), (448, 256));
+        assert_eq!(processing_size((320, 240), 448), (240, 320));
+        assert_eq!(processing_size((1, 1), 448), (64, 64));
+        assert_eq!(processing_size((4000, 10), 448), (64, 448));
     }
 }

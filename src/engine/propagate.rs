@@ -241,7 +241,9 @@ impl Propagator {
             None => {
                 let least = self.weights + footprint.bytes(&run, CallSizes::both(1));
                 Err(EngineError::Settings(format!(
-                    "memory-limit={limit} is too little: this model's diffusion takes at least {least} bytes at                      {width}x{height}, {} steps and {keyframes} keyframes. Raise memory-limit (0 takes what the device                      has), or lower processing-size, batch-size or steps",
+                    "memory-limit={limit} is too little: this model's diffusion takes at least {least} bytes at \
+                     {width}x{height}, {} steps and {keyframes} keyframes. Raise memory-limit (0 takes what the device \
+                     has), or lower processing-size, batch-size or steps",
                     options.num_inference_steps
                 )))
             }

@@ -179,7 +179,8 @@ fn unedited(run: &Run) -> Vec<EditedFrame> {
 /// the full-size pictures that are freed after each, and keep the allocator from reusing that memory.
 fn prepare(work: &mut Work, frames: &[Frame]) -> Result<Vec<Source>, EngineError> {
     let (device, longer) = (work.model.placement.device, work.parameters.processing_size);
-    let (height, width) = processing_size(&frames[0].picture, longer);
+    let first = &frames[0].picture;
+    let (height, width) = processing_size((first.width, first.height), longer);
     let images = Tensor::empty([frames.len() as i64, 3, height, width], (Kind::Float, device));
     let prepare_one = |(index, frame): (usize, &Frame)| {
         let mut image = images.narrow(0, index as i64, 1);

@@ -14,6 +14,8 @@ use crate::conditions::filters::{gaussian, luma};
 
 /// Pixels a cell of the grid on which places are compared, each way.
 const CELL: i64 = 4;
+/// A cell is a hole where more of it is unseen, 0..1.
+const UNSEEN: f64 = 0.3;
 /// Offsets that pieces may be copied along.
 const OFFSETS: usize = 64;
 /// Offsets are told apart by so many cells.
@@ -55,11 +57,13 @@ pub fn transfer(
     frame: &Pair,
     unseen: &Tensor,
 ) -> Tensor {
-    let [theirs, own] = [anchor, frame].map(describe);
-    let offsets = common_offsets(&theirs, &own, &cells(unseen));
-    if offsets.is_empty() {
+    let holes = cells(unseen).flatten(0, -1).gt(UNSEEN).nonzero().squeeze_dim(1);
+    if holes.numel() == 0 {
         return frame.prior.shallow_clone();
     }
+    let [busy, own_busy] = [anchor, frame].map(|pair| busyness(pair.source, 1.0));
+    let (theirs, own) = (describe(anchor, &busy), describe(frame, &own_busy));
+    let offsets = common_offsets(&theirs, &own, &holes);
     let (differences, choice) = choose(&theirs, &own, &offsets);
     let unexplained = edit - anchor.prior;
     let unexplained = edited.map_or_else(|| unexplained.shallow_clone(), |edited| &unexplained * edited);
@@ -69,16 +73,17 @@ pub fn transfer(
     let [.., height, width] = frame.source.size()[..] else { unreachable!("a picture is 4-dimensional") };
     let enlarged = |maps: &Tensor| maps.upsample_bilinear2d([height, width], false, None, None);
     let same = enlarged(&(differences / -SAME).exp());
-    let [theirs, own] = [anchor, frame].map(|pair| busyness(pair.source, 1.0) + CALM);
-    let [theirs, own] = [theirs, own].map(|maps| enlarged(&maps));
-    let calmer = (own / copied(&theirs)).clamp(CALMEST, 1.0);
+    let [busy, own_busy] = [busy, own_busy].map(|maps| enlarged(&(maps + CALM)));
+    let calmer = (own_busy / copied(&busy)).clamp(CALMEST, 1.0);
     let texture = copied(&(&unexplained - &tone)) * calmer;
     (frame.prior + texture + gaussian(&copied(&tone), TONE) * same).clamp(0.0, 1.0)
 }
 
 /// What a cell looks like: colours near and far, what the prior makes of them, and how busy it is at two scales;
 /// `[1, features, h / 4, w / 4]`.
-fn describe(pair: &Pair) -> Tensor {
+///
+/// - `busy`: its [`busyness`] at the finer scale
+fn describe(pair: &Pair, busy: &Tensor) -> Tensor {
     let (source, prior) = (cells(pair.source), cells(pair.prior));
     Tensor::cat(
         &[
@@ -86,7 +91,7 @@ fn describe(pair: &Pair) -> Tensor {
             gaussian(&source, 0.75) * 2.0,
             gaussian(&source, 2.0) * 1.5,
             gaussian(&prior, 0.75) * 1.5,
-            busyness(pair.source, 1.0) * 8.0,
+            busy * 8.0,
             busyness(pair.source, 2.5) * 8.0,
         ],
         1,
@@ -106,9 +111,10 @@ fn cells(maps: &Tensor) -> Tensor {
 
 /// The offsets, down and to the right in cells, from unseen places to places of the anchor that look like them: the
 /// most frequent ones, and none at all.
-fn common_offsets(anchor: &Tensor, frame: &Tensor, unseen: &Tensor) -> Vec<(i64, i64)> {
+///
+/// - `holes`: the unseen cells, flat, one at least
+fn common_offsets(anchor: &Tensor, frame: &Tensor, holes: &Tensor) -> Vec<(i64, i64)> {
     let width = anchor.size()[3];
-    let holes = unseen.flatten(0, -1).gt(0.3).nonzero().squeeze_dim(1);
     let every = (holes.size()[0] / SAMPLES).max(1);
     let sampled = holes.slice(0, 0, None, every);
     let rows = |maps: &Tensor| maps.flatten(2, 3).squeeze_dim(0).transpose(0, 1);
@@ -117,9 +123,6 @@ fn common_offsets(anchor: &Tensor, frame: &Tensor, unseen: &Tensor) -> Vec<(i64,
     let [sampled, likeliest] = [sampled, likeliest.flatten(0, -1)]
         .map(|places| Vec::<i64>::try_from(&places).expect("a flat tensor of whole numbers"));
     let mut frequent: BTreeMap<(i64, i64), usize> = BTreeMap::new();
-    if sampled.is_empty() {
-        return Vec::new();
-    }
     let rounded = |offset: i64| (offset as f64 / STEP as f64).round() as i64 * STEP;
     for (own, places) in sampled.iter().zip(likeliest.chunks(likeliest.len() / sampled.len())) {
         for place in places {

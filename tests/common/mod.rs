@@ -9,6 +9,7 @@ use std::{
 };
 
 use gstflowvid::{
+    diffusion::Text,
     engine::{CancelToken, Engine, ModelRequest, open},
     torch::Placement,
     weights::{Component, ModelFolder},
@@ -127,6 +128,11 @@ pub fn copy_folder(from: &Path, to: &Path, wanted: &dyn Fn(&Path) -> bool) {
 /// Where test files of the project lie.
 pub fn project(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// Hidden states of a text, `[n, tokens, dim]`, as the networks take them.
+pub fn seen(hidden_states: &Tensor) -> Text {
+    Text::new(hidden_states.shallow_clone())
 }
 
 /// Uniform values that Rust and the fixture scripts (`tests/parity/weights.py`) derive alike from a seed and

@@ -45,8 +45,7 @@ impl Measured {
         let root = tempfile::tempdir().unwrap();
         let tiny =
             RandomModel { size: Size::Tiny, vae, scheduler: SchedulerKind::Ddim, seed: 1, kind: Kind::Float };
-        tiny.write(&root.path().join("tiny")).unwrap();
-        let folder = ModelFolder::find("tiny", &[root.path().into()]).unwrap();
+        let folder = tiny.write(root.path()).unwrap();
         Self::open(root, &folder, side)
     }
 
