@@ -61,7 +61,7 @@ pub fn views(frames: &[Tensor]) -> Vec<View> {
 }
 
 /// Squared Laplacian of the luma, `[1, 1, H, W]`.
-fn sharpness(picture: &Tensor) -> Tensor {
+pub fn sharpness(picture: &Tensor) -> Tensor {
     let luma = luma(picture);
     let [.., height, width] = luma.size()[..] else { unreachable!("a picture is 4-dimensional") };
     let padded = luma.replication_pad2d([1, 1, 1, 1]);

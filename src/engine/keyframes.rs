@@ -15,6 +15,7 @@ use super::{
     shot::{Edited, Shot, Sight},
     tracking::{SourceFrame, Tracker},
     work::Work,
+    workbench::Composed,
 };
 use crate::{
     conditions::inpaint::inpaint_condition,
@@ -86,6 +87,15 @@ fn filled(
 ) -> Result<Keyframe, EngineError> {
     let (model, image) = (work.model, &source.image);
     let proposal = work.run("propose", || shot.proposer.propose(&model.looks, image, &composite))?;
+    if let Some(composed) = &mut work.composed {
+        composed.push(Composed {
+            stream_time: source.stream_time,
+            source: image.shallow_clone(),
+            confidence: composite.confidence.shallow_clone(),
+            prior: shot.proposer.prior(image, &composite),
+            proposal: proposal.shallow_clone(),
+        });
+    }
     let sharpness = Some(shot.proposer.sharpness(image, &proposal, &composite.confidence));
     let edit = composite.filled(&proposal);
     let Composite { mask, confidence, .. } = composite;

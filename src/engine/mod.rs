@@ -58,6 +58,8 @@ mod user_mask;
 mod warm_up;
 #[cfg(feature = "torch")]
 mod work;
+#[cfg(feature = "torch")]
+mod workbench;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -70,6 +72,8 @@ pub use parameters::{
 pub use pictures::processing_size;
 #[cfg(feature = "torch")]
 pub use propagate::{Diffused, KeyframeConditions, Propagator};
+#[cfg(feature = "torch")]
+pub use workbench::{Composed, Workbench};
 
 /// A picture on the host: interleaved RGB, full range, rows without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::{
     calibrate::match_color,
     composite::Composite,
-    prior::{Evidence, Features},
+    prior::{Evidence, Features, Prior},
     sharpness,
     shot::Edited,
     texture::{self, Pair},
@@ -109,13 +109,21 @@ impl Proposer {
             return match_color(&self.edit(looks, source), &seen, &composite.confidence);
         };
         let features = Features::new(source);
-        let prior = pictures.with(&Evidence::new(&features, &seen, composite.tells())).solve();
+        let prior = fitted(pictures, &features, composite);
         let [theirs, own] = [&anchor.features, &features].map(|features| prior.propose(features));
         texture::transfer(
             (&Pair { source: &anchor.source, prior: &theirs }, &anchor.edit, anchor.mask.as_ref()),
             &Pair { source, prior: &own },
             &(1.0 - &composite.confidence),
         )
+    }
+
+    /// What [`propose`](Self::propose) adds texture to: tone and colour by the closed-form prior, `[1, 3, h, w]`, 0..1.
+    /// `None` where a look proposes.
+    pub fn prior(&self, source: &Tensor, composite: &Composite) -> Option<Tensor> {
+        let Self::Prior { pictures, .. } = self else { return None };
+        let features = Features::new(source);
+        Some(fitted(pictures, &features, composite).propose(&features))
     }
 
     /// The Laplacian energy that the edit of `source` should have where `confidence` is high; see
@@ -130,4 +138,9 @@ impl Proposer {
             }
         }
     }
+}
+
+/// The prior that the user's pictures and the frame's own warped edits tell.
+fn fitted(pictures: &Evidence, frame: &Features, composite: &Composite) -> Prior {
+    pictures.with(&Evidence::new(frame, &composite.picture(), composite.tells())).solve()
 }

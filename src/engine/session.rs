@@ -47,21 +47,33 @@ impl Session {
         parameters: &EditParameters,
         cancel: &CancelToken,
     ) -> Result<EditedBatch, EngineError> {
-        let mut work = Work::new(model, parameters, cancel);
-        let sources = prepare(&mut work, frames)?;
-        let mut starts = self.shot_starts(&mut work, frames, &sources)?;
-        let user_edits = self.take_user_edits(&mut work, &sources)?;
-        self.user_mask = UserMask::current(self.user_mask.take(), &mut work, &sources[0])?;
+        self.edit(&mut Work::new(model, parameters, cancel), frames)
+    }
+
+    /// Whether the next frame may belong to a shot that has begun.
+    pub fn is_under_way(&self) -> bool {
+        self.progress.is_under_way()
+    }
+
+    /// As [`process`](Self::process); `work` keeps what it collected beside the result.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn edit(&mut self, work: &mut Work, frames: &[Frame]) -> Result<EditedBatch, EngineError> {
+        let sources = prepare(work, frames)?;
+        let mut starts = self.shot_starts(work, frames, &sources)?;
+        let user_edits = self.take_user_edits(work, &sources)?;
+        self.user_mask = UserMask::current(self.user_mask.take(), work, &sources[0])?;
         let pictures: Vec<usize> = user_edits.keys().copied().collect();
         self.progress.begin_where_edited(&mut starts, &pictures);
-        let (seeded, interval) = (self.progress.is_under_way(), parameters.keyframe_interval);
+        let (seeded, interval) = (self.is_under_way(), work.parameters.keyframe_interval);
         let mut edited = Vec::with_capacity(frames.len());
         for run in batch::plan(frames.len(), &starts, &pictures, seeded, interval) {
-            edited.extend(self.process_run(&mut work, &sources, &run, &user_edits)?);
+            edited.extend(self.process_run(work, &sources, &run, &user_edits)?);
         }
-        let warnings =
-            work.warnings.into_iter().filter(|warning| self.said.insert(warning.clone())).collect();
-        Ok(EditedBatch { frames: edited, timings: work.timings, warnings })
+        let warnings = std::mem::take(&mut work.warnings);
+        let warnings = warnings.into_iter().filter(|warning| self.said.insert(warning.clone())).collect();
+        Ok(EditedBatch { frames: edited, timings: std::mem::take(&mut work.timings), warnings })
     }
 
     /// Forgets the shot.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CancelToken, EditParameters, EngineError, model::Model};
+use super::{CancelToken, EditParameters, EngineError, model::Model, workbench::Composed};
 
 /// One batch's surroundings.
 #[derive(Debug)]
@@ -17,12 +17,14 @@ pub struct Work<'a> {
     pub timings: Vec<(&'static str, Duration)>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// What keyframes are composed of, where somebody measures it.
+    pub composed: Option<Vec<Composed>>,
 }
 
 impl<'a> Work<'a> {
     /// Nothing is measured yet.
     pub fn new(model: &'a Model, parameters: &'a EditParameters, cancel: &'a CancelToken) -> Self {
-        Self { model, parameters, cancel, timings: vec![], warnings: vec![] }
+        Self { model, parameters, cancel, timings: vec![], warnings: vec![], composed: None }
     }
 
     /// Runs `work` as part of `stage`, unless the batch was cancelled.
