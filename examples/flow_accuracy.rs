@@ -22,9 +22,9 @@ use common::{
 use gstflowvid::{
     conditions::{
         filters::resize,
-        flow::{FlowEstimator, FlowPair, TRACKED},
+        flow::{CLEAR, FlowEstimator, FlowPair, TRACKED},
         gmflow::{Features, GmFlow},
-        lucas_kanade::{Refinement, resize_flow},
+        lucas_kanade::Refinement,
         occlusion::{Thresholds, confidence, visible_fraction},
         warp::{Border, Sampling, warp},
     },
@@ -99,14 +99,10 @@ impl Estimators {
         FlowPair { to, from }
     }
 
-    /// Matched at half size, refined from a quarter on.
     fn half(&self, frame: &Tensor, reference: &Tensor) -> FlowPair {
-        let [.., height, width] = frame.size()[..] else { unreachable!("a picture is 4-dimensional") };
-        let [small, other] = [frame, reference].map(|image| resize(image, (height / 2, width / 2)));
-        let matched = self.gmflow(&small, &other, GmFlow::coarse);
-        let [to, from] = [matched.to, matched.from].map(|flow| resize_flow(&flow, frame.size()));
-        let refinement = Refinement { levels: vec![(0.25, 4), (0.5, 3), (1.0, 2)], ..Refinement::default() };
-        refined(frame, reference, &FlowPair { to, from }, &refinement)
+        let [own, other] = [frame, reference]
+            .map(|image| self.flow.half_features(image).expect("the scenes are large enough"));
+        self.flow.matched((frame, &own), (reference, &other))
     }
 
     /// To the frame at time 0 in four steps.
@@ -169,20 +165,23 @@ enum Way {
     CoarseCalls,
     /// As `CoarseCalls`, but with features made once a frame.
     Matched,
-    /// The previous one so; the anchor tracked, or matched where tracking has lost it: as the engine does.
+    /// The previous one so; the anchor tracked, or matched where tracking has lost it.
     Tracked,
     /// As `Tracked`, but the previous one by LK alone where that sees enough.
     NearFirst,
+    /// As `Tracked`, but each match at half size first, and at full size where that sees little: as the engine does.
+    HalfFirst,
     /// Both by GMFlow at half size.
     Half,
 }
 
-const WAYS: [(&str, Way); 6] = [
+const WAYS: [(&str, Way); 7] = [
     ("two calls of the whole GMFlow", Way::WholeCalls),
     ("two calls of its coarse stage", Way::CoarseCalls),
     ("two GMFlow matches", Way::Matched),
     ("one GMFlow match, tracking", Way::Tracked),
     ("near first, tracking", Way::NearFirst),
+    ("half size first, tracking", Way::HalfFirst),
     ("two half-size GMFlow matches", Way::Half),
 ];
 
@@ -190,6 +189,7 @@ const WAYS: [(&str, Way); 6] = [
 struct Tally {
     way: Way,
     features: Vec<Option<Features>>,
+    half_features: Vec<Option<Features>>,
     to_anchor: Option<FlowPair>,
     processor: f64,
     fastest: f64,
@@ -204,6 +204,7 @@ impl Tally {
         Self {
             way,
             features: (0..frames).map(|_| None).collect(),
+            half_features: (0..frames).map(|_| None).collect(),
             to_anchor: None,
             processor: 0.0,
             fastest: f64::INFINITY,
@@ -241,6 +242,7 @@ impl Tally {
                     near
                 }
             }
+            Way::HalfFirst => self.half_first(e, frames, index, index - 1),
             Way::Matched | Way::Tracked => self.matched(e, frames, index, index - 1),
         }
     }
@@ -257,16 +259,35 @@ impl Tally {
             (_, Way::WholeCalls) => e.gmflow(frame, anchor, GmFlow::forward),
             (_, Way::CoarseCalls) => e.flow.far(frame, anchor),
             (_, Way::Half) => e.half(frame, anchor),
-            (Some(known), Way::Tracked | Way::NearFirst) => {
+            (Some(known), Way::Tracked | Way::NearFirst | Way::HalfFirst) => {
                 let tracked = e.flow.tracked(known, to_previous, frame, anchor);
                 if seen(&tracked, frame, anchor) >= TRACKED {
                     tracked
+                } else if self.way == Way::HalfFirst {
+                    self.half_first(e, frames, index, 0)
                 } else {
                     self.matched(e, frames, index, 0)
                 }
             }
+            (None, Way::HalfFirst) => self.half_first(e, frames, index, 0),
             _ => self.matched(e, frames, index, 0),
         }
+    }
+
+    fn half_first(&mut self, e: &Estimators, frames: &[Tensor], frame: usize, other: usize) -> FlowPair {
+        for index in [frame, other] {
+            self.half_features[index]
+                .get_or_insert_with(|| e.flow.half_features(&frames[index]).expect("large"));
+        }
+        let with_features =
+            |index: usize| (&frames[index], self.half_features[index].as_ref().expect("just made"));
+        let half = e.flow.matched(with_features(frame), with_features(other));
+        let share = seen(&half, &frames[frame], &frames[other]);
+        if share >= CLEAR {
+            return half;
+        }
+        let whole = self.matched(e, frames, frame, other);
+        if seen(&whole, &frames[frame], &frames[other]) > share { whole } else { half }
     }
 
     /// GMFlow's features are made once a frame.

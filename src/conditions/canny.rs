@@ -72,17 +72,43 @@ fn ridges(x: &Tensor, y: &Tensor, magnitude: &Tensor) -> Tensor {
     between(at(1, 0), at(1, 2)).where_self(&horizontal, &upright)
 }
 
-/// The candidates that touch a strong one, directly or through others.
+/// The candidates that touch a strong one, directly or through others: found on the host, pixel by pixel, where the
+/// longest chain costs no more than the shortest.
 fn connected(candidates: &Tensor, strong: &Tensor) -> Tensor {
-    let mut edges = strong.shallow_clone();
-    loop {
-        let reach = edges.to_kind(Kind::Float).max_pool2d([3, 3], [1, 1], [1, 1], [1, 1], false).gt(0.5);
-        let grown = reach.logical_and(candidates);
-        if grown.equal(&edges) {
-            return edges;
+    let size = candidates.size();
+    let [.., height, width] = size[..] else { unreachable!("an image is 4-dimensional") };
+    let (height, width) = (height as usize, width as usize);
+    let mut open: Vec<bool> = on_host(candidates);
+    let mut edges = vec![0u8; open.len()];
+    let mut reached: Vec<usize> =
+        on_host(strong).iter().enumerate().filter_map(|(at, &is)| is.then_some(at)).collect();
+    reached.iter().for_each(|&at| open[at] = false);
+    while let Some(at) = reached.pop() {
+        edges[at] = 1;
+        let (row, column) = (at / width % height, at % width);
+        for next in touching(at, (row, column), (height, width)) {
+            if std::mem::take(&mut open[next]) {
+                reached.push(next);
+            }
         }
-        edges = grown;
     }
+    Tensor::from_slice(&edges).view(size.as_slice()).to_device(candidates.device())
+}
+
+fn on_host(mask: &Tensor) -> Vec<bool> {
+    Vec::try_from(mask.contiguous().flatten(0, -1)).expect("a flat mask")
+}
+
+/// The up to eight neighbours of a pixel, flat, within its own picture.
+fn touching(
+    at: usize,
+    (row, column): (usize, usize),
+    (height, width): (usize, usize),
+) -> impl Iterator<Item = usize> {
+    let near = |place: usize, length: usize| place.saturating_sub(1)..(place + 2).min(length);
+    let picture = at - row * width - column;
+    near(row, height)
+        .flat_map(move |row| near(column, width).map(move |column| picture + row * width + column))
 }
 
 /// Views of `padded` (one pixel more on each side than `inner`), moved by (row, column) 0..=2.

@@ -1,6 +1,6 @@
 //! Small image filters on `[n, c, H, W]`; borders are replicated.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::torch::channels_last;
 
@@ -21,8 +21,22 @@ pub fn mean(image: &Tensor, side: i64) -> Tensor {
 
 /// Horizontal and vertical derivative by Scharr's kernel, a pixel value per pixel.
 pub fn scharr(image: &Tensor) -> (Tensor, Tensor) {
-    let (difference, smooth) = ([-0.5, 0.0, 0.5], [3.0 / 16.0, 10.0 / 16.0, 3.0 / 16.0]);
-    (separable(image, &difference, &smooth), separable(image, &smooth, &difference))
+    let padded = image.replication_pad2d([1, 1, 1, 1]);
+    let smooth = |dim: i64| {
+        let [before, at, after] = three_along(&padded, dim);
+        (before + after) * (3.0 / 16.0) + at * (10.0 / 16.0)
+    };
+    let difference = |image: Tensor, dim: i64| {
+        let [before, _, after] = three_along(&image, dim);
+        (after - before) * 0.5
+    };
+    (difference(smooth(2), 3), difference(smooth(3), 2))
+}
+
+/// Views of a picture, two pixels shorter along `dim`: before, at and after each pixel.
+fn three_along(image: &Tensor, dim: i64) -> [Tensor; 3] {
+    let length = image.size()[dim as usize] - 2;
+    [0, 1, 2].map(|offset| image.narrow(dim, offset, length))
 }
 
 /// Correlates rows with `horizontal`, then columns with `vertical`; both odd.
@@ -68,16 +82,34 @@ fn median_along(image: &Tensor, dim: i64) -> Tensor {
 
 /// Largest value within an ellipse of diameter five.
 pub fn dilate(image: &Tensor) -> Tensor {
-    // OpenCV's 5x5 ellipse is the square without its four corners: rows of 1, 5, 5, 5, 1.
-    let block = image.max_pool2d([3, 5], [1, 1], [1, 2], [1, 1], false);
-    let column = image.max_pool2d([5, 1], [1, 1], [2, 0], [1, 1], false);
-    block.maximum(&column)
+    // OpenCV's 5x5 ellipse is the square without its four corners: rows of 1, 5, 5, 5, 1. On a CPU a pooling takes ten
+    // times as long as the maxima of shifted pictures.
+    let column = largest_along(image, 2, 1);
+    let block = largest_along(&column, 3, 2);
+    block.maximum(&largest_along(image, 2, 2))
+}
+
+/// Largest value among neighbours up to `reach` away along `dim`.
+fn largest_along(image: &Tensor, dim: i64, reach: i64) -> Tensor {
+    let length = image.size()[dim as usize];
+    let pad = if dim == 3 { [reach, reach, 0, 0] } else { [0, 0, reach, reach] };
+    let padded = image.replication_pad2d(pad);
+    (1..=2 * reach)
+        .map(|offset| padded.narrow(dim, offset, length))
+        .fold(padded.narrow(dim, 0, length), |largest, shifted| largest.maximum(&shifted))
 }
 
 /// Rec. 601 luma of RGB, `[n, 1, H, W]`.
 pub fn luma(image: &Tensor) -> Tensor {
-    let weights = Tensor::from_slice(&[0.299f32, 0.587, 0.114]).to_device(image.device()).view([1, 3, 1, 1]);
-    (image * weights).sum_dim_intlist([1].as_slice(), true, Kind::Float)
+    let channel = |index: i64, weight: f64| image.narrow(1, index, 1) * weight;
+    // Added up channel by channel: on a CPU a third of the time that a sum along the channels takes.
+    channel(0, 0.299) + channel(1, 0.587) + channel(2, 0.114)
+}
+
+/// Mean of three channels, `[n, 1, H, W]`; in the same way.
+pub fn channel_mean(image: &Tensor) -> Tensor {
+    let channel = |index: i64| image.narrow(1, index, 1);
+    (channel(0) + channel(1) + channel(2)) / 3.0
 }
 
 /// RGB of 0..1, less ImageNet's mean and over its deviation: what networks that were trained on it expect.
@@ -97,7 +129,7 @@ pub fn resize(image: &Tensor, size: (i64, i64)) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
     use crate::torch::testing::uniform;

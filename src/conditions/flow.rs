@@ -3,10 +3,16 @@
 use tch::{Kind, Tensor};
 
 use super::{
+    filters::resize,
     gmflow::{Features, GmFlow},
-    lucas_kanade::Refinement,
+    lucas_kanade::{Refinement, resize_flow},
     warp::{Border, Sampling, warp},
 };
+
+/// A match at half size that sees so much of the frame needs none at full size.
+pub const CLEAR: f64 = 0.75;
+/// Pixels of the shorter side below which half of it has too little to match.
+const SHORTEST_HALVED: i64 = 192;
 
 /// Of a tracked flow's pixels at least this share must be seen; where fewer are, the frames are matched
 /// anew.
@@ -61,10 +67,42 @@ impl FlowEstimator {
         self.gmflow.features(frame)
     }
 
-    /// As [`far`](Self::far), of frames with their features.
+    /// As [`features`](Self::features), of the frame at half size: a quarter of the cost, for a little less sight.
+    /// `None` for frames that are too small for it.
+    pub fn half_features(&self, frame: &Tensor) -> Option<Features> {
+        let [.., height, width] = frame.size()[..] else { unreachable!("an image is 4-dimensional") };
+        let fits = height.min(width) >= SHORTEST_HALVED;
+        fits.then(|| self.gmflow.features(&resize(frame, (height / 2, width / 2))))
+    }
+
+    /// As [`far`](Self::far), of frames with their features, both at full size or both at half.
     pub fn matched(&self, frame: (&Tensor, &Features), other: (&Tensor, &Features)) -> FlowPair {
-        let matched = self.gmflow.coarse(frame.1, other.1);
-        refine(frame.0, other.0, &matched.0, &matched.1)
+        let (to, from) = self.gmflow.coarse(frame.1, other.1);
+        if to.size()[2..] == frame.0.size()[2..] {
+            return refine(frame.0, other.0, &to, &from, &Refinement::default());
+        }
+        let [to, from] = [to, from].map(|flow| resize_flow(&flow, frame.0.size()));
+        refine(frame.0, other.0, &to, &from, &Refinement::halved())
+    }
+
+    /// From a frame to the two that it lies between, first and second as one batch: the motion between those is taken as
+    /// steady, then refined. Their own motion to the frame stays as that gives it: it only judges.
+    ///
+    /// - `frame`, `ends`: `[1, 3, H, W]`, 0..1
+    /// - `motion`: from the second end to the first one, and back
+    /// - `time`: 0 at the first end, 1 at the second
+    /// - returns `[2, 2, H, W]` each
+    ///
+    /// Source: the steady motion, Jiang et al., "Super SloMo", eq. 4.
+    pub fn between(&self, frame: &Tensor, ends: [&Tensor; 2], motion: &FlowPair, time: f64) -> FlowPair {
+        let left = 1.0 - time;
+        let to_first = &motion.to * (time * time) - &motion.from * (time * left);
+        let to_second = &motion.from * (left * left) - &motion.to * (time * left);
+        let (frames, ends) = (Tensor::cat(&[frame, frame], 0), Tensor::cat(&ends, 0));
+        FlowPair {
+            to: Refinement::steady().refine(&frames, &ends, &Tensor::cat(&[to_first, to_second], 0)),
+            from: Tensor::cat(&[&motion.from * time, &motion.to * left], 0),
+        }
     }
 
     /// From `frame` to a reference, by way of a frame between whose flow to the reference is known:
@@ -83,8 +121,13 @@ impl FlowEstimator {
     ) -> FlowPair {
         let to = compose(&to_between.to, &between_to_reference.to);
         let from = compose(&between_to_reference.from, &to_between.from);
-        refine(frame, reference, &to, &from)
+        refine(frame, reference, &to, &from, &Refinement::tracked())
     }
+}
+
+/// Length of each vector, `[n, 1, H, W]`, pixels.
+pub fn length(flow: &Tensor) -> Tensor {
+    (flow.narrow(1, 0, 1).square() + flow.narrow(1, 1, 1).square()).sqrt()
 }
 
 /// The flow that follows `first`, then `second`, `[n, 2, H, W]`.
@@ -92,9 +135,9 @@ pub fn compose(first: &Tensor, second: &Tensor) -> Tensor {
     first + warp(second, first, Sampling::Bilinear, Border::Replicate)
 }
 
-fn refine(frame: &Tensor, other: &Tensor, to: &Tensor, from: &Tensor) -> FlowPair {
+fn refine(frame: &Tensor, other: &Tensor, to: &Tensor, from: &Tensor, refinement: &Refinement) -> FlowPair {
     let (a, b) = both_ways(frame, other);
-    FlowPair::of_both(&Refinement::default().refine(&a, &b, &Tensor::cat(&[to, from], 0)))
+    FlowPair::of_both(&refinement.refine(&a, &b, &Tensor::cat(&[to, from], 0)))
 }
 
 /// Both directions as one batch: `[2n, 3, H, W]` each.

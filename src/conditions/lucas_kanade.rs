@@ -1,9 +1,10 @@
 //! Dense Lucas-Kanade: refines a flow by the pictures' own gradients, in tensor operations.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{
     filters::{gaussian, luma, median, resize, scharr},
+    flow::length,
     warp::{Border, Sampling, warp},
 };
 
@@ -36,6 +37,21 @@ impl Refinement {
         Self { levels, ..Self::default() }
     }
 
+    /// From what was matched at half size.
+    pub fn halved() -> Self {
+        Self { levels: vec![(0.25, 4), (0.5, 3), (1.0, 2)], ..Self::default() }
+    }
+
+    /// From a tracked motion: each of its steps was refined before.
+    pub fn tracked() -> Self {
+        Self { levels: vec![(0.5, 2), (1.0, 2)], ..Self::default() }
+    }
+
+    /// From a motion that is off by a few pixels at most.
+    pub fn steady() -> Self {
+        Self { levels: vec![(0.25, 1), (0.5, 1), (1.0, 1)], ..Self::default() }
+    }
+
     /// Refines `flow`, which leads from `source` to `target`.
     ///
     /// - `source`, `target`: `[n, 3, H, W]`, 0..1
@@ -65,14 +81,15 @@ impl Refinement {
         let (x, y) = scharr(&((source + &warped) * 0.5));
         let change = warped - source;
         let weight = 1.0 / (1.0 + (&change / self.robust).square());
-        let products = Tensor::cat(&[&x * &x, &x * &y, &y * &y, &x * &change, &y * &change], 1);
-        let sums = gaussian(&(products * weight), self.window);
+        let (along_x, along_y) = (&x * &weight, &y * &weight);
+        let products = [&along_x * &x, &along_x * &y, &along_y * &y, &along_x * &change, &along_y * &change];
+        let sums = gaussian(&Tensor::cat(&products, 1), self.window);
         let sum = |index: i64| sums.narrow(1, index, 1);
         let (xx, xy, yy) = (sum(0) + self.damping, sum(1), sum(2) + self.damping);
         let (xt, yt) = (sum(3), sum(4));
         let determinant = &xx * &yy - xy.square();
         let step = Tensor::cat(&[&xy * &yt - &yy * &xt, &xy * &xt - &xx * &yt], 1) / determinant;
-        let length = step.square().sum_dim_intlist([1].as_slice(), true, Kind::Float).sqrt();
+        let length = length(&step);
         step * (self.max_step / length.clamp_min(self.max_step))
     }
 }
@@ -97,7 +114,7 @@ pub fn resize_flow(flow: &Tensor, size: Vec<i64>) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
     use crate::torch::testing::uniform;

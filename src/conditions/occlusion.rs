@@ -3,7 +3,8 @@
 use tch::{Kind, Tensor};
 
 use super::{
-    filters::{dilate, gaussian, mean, median},
+    filters::{channel_mean, dilate, gaussian, mean, median},
+    flow::length,
     warp::{Border, Sampling, target_coordinates, warp},
 };
 
@@ -70,10 +71,6 @@ pub fn visible_fraction(confidence: &Tensor) -> f64 {
     confidence.mean(Kind::Float).double_value(&[])
 }
 
-fn length(flow: &Tensor) -> Tensor {
-    flow.square().sum_dim_intlist([1].as_slice(), true, Kind::Float).sqrt()
-}
-
 fn outside(to: &Tensor, margin: f64) -> Tensor {
     let [.., height, width] = to.size()[..] else { unreachable!("a flow is 4-dimensional") };
     let target = target_coordinates(to);
@@ -86,7 +83,7 @@ fn outside(to: &Tensor, margin: f64) -> Tensor {
 
 fn differs(to: &Tensor, source: &Tensor, reference: &Tensor, threshold: f64) -> Tensor {
     let warped = warp(reference, to, Sampling::Bilinear, Border::Replicate);
-    let difference = (source - warped).abs().mean_dim([1].as_slice(), true, Kind::Float);
+    let difference = channel_mean(&(source - warped).abs());
     mean(&difference, 7).gt(threshold)
 }
 

@@ -49,9 +49,11 @@ pub fn target_coordinates(flow: &Tensor) -> Tensor {
 /// The coordinates as `grid_sampler` wants them with aligned corners: `[n, H, W, 2]`, -1..1.
 fn sampling_grid(flow: &Tensor) -> Tensor {
     let [.., height, width] = flow.size()[..] else { unreachable!("a flow is 4-dimensional") };
-    let steps = Tensor::from_slice(&[(width - 1).max(1) as f32, (height - 1).max(1) as f32]);
-    let steps = steps.to_device(flow.device()).to_kind(flow.kind());
-    (target_coordinates(flow).permute([0, 2, 3, 1]) * 2.0 / steps - 1.0).to_kind(Kind::Float)
+    let along = |channel: i64, length: i64, shape: [i64; 3]| {
+        let still = Tensor::linspace(-1.0, 1.0, length, (Kind::Float, flow.device())).view(shape);
+        still + flow.select(1, channel) * (2.0 / (length - 1).max(1) as f64)
+    };
+    Tensor::stack(&[along(0, width, [1, 1, width]), along(1, height, [1, height, 1])], -1)
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use tch::Tensor;
 
 use super::{
     EngineError, Interpolation,
-    composite::Composite,
+    composite::{Composite, WarpedEdit},
     keyframes::Keyframe,
     pictures::Source,
     shot::{Edited, Shot, Sight},
     work::Work,
 };
+use crate::conditions::flow::FlowEstimator;
 
 /// A frame at processing size, finished but for its sharpness and its size.
 #[derive(Debug)]
@@ -101,13 +102,8 @@ impl Gap<'_> {
         source: &Tensor,
     ) -> Result<Finished, EngineError> {
         let model = work.model;
-        let [first, second] = [self.first, self.second].map(|keyframe| {
-            work.run("flow between", || {
-                let flow = model.flow.near(source, &keyframe.edited.source);
-                Sight::new(flow, source, &keyframe.edited.source).warp(&keyframe.edited)
-            })
-        });
-        let composite = Composite::between(&first?, &second?, self.time);
+        let [first, second] = work.run("flow between", || self.warped(&model.flow, source))?;
+        let composite = Composite::between(&first, &second, self.time);
         let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
         let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
         Ok(Finished {
@@ -118,6 +114,16 @@ impl Gap<'_> {
             keyframe: false,
             guided: true,
         })
+    }
+
+    /// The edits of both keyframes, as seen from `source`.
+    fn warped(&self, flow: &FlowEstimator, source: &Tensor) -> [WarpedEdit; 2] {
+        let ends = [self.first, self.second].map(|keyframe| &keyframe.edited);
+        let motion = self.second.motion.as_ref().expect("only the run's first keyframe has none before it");
+        let pictures = ends.map(|edited| &edited.source);
+        let pair = flow.between(source, pictures, motion, self.time);
+        let both = Sight::new(pair, &Tensor::cat(&[source, source], 0), &Tensor::cat(&pictures, 0));
+        [0, 1].map(|end| both.narrow(end as i64).warp(ends[end]))
     }
 
     fn by_rife(&self, work: &mut Work) -> Result<Finished, EngineError> {

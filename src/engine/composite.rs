@@ -1,8 +1,8 @@
 //! What the warped edits together can tell about a frame, and how far each pixel is trusted.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use crate::conditions::filters::gaussian;
+use crate::conditions::filters::{channel_mean, gaussian};
 
 /// An edited frame sampled along the flow onto another frame.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ fn texture(picture: &Tensor) -> Tensor {
 
 /// Local variance of the texture, `[1, 1, h, w]`.
 fn contrast(picture: &Tensor) -> Tensor {
-    let variance = texture(picture).square().mean_dim([1].as_slice(), true, Kind::Float);
+    let variance = channel_mean(&texture(picture).square());
     gaussian(&variance, TEXTURE)
 }
 

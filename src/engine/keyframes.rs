@@ -13,12 +13,12 @@ use super::{
     pictures::Source,
     propagate::{KeyframeConditions, Propagator},
     shot::{Edited, Shot, Sight},
-    tracking::{SourceFrame, Tracker},
+    tracking::{SourceFrame, Tracker, matched},
     work::Work,
     workbench::Composed,
 };
 use crate::{
-    conditions::inpaint::inpaint_condition,
+    conditions::{flow::FlowPair, inpaint::inpaint_condition},
     diffusion::{ControlCondition, PictureConditions},
 };
 
@@ -33,13 +33,15 @@ pub struct Keyframe {
     pub confidence: Tensor,
     /// Laplacian energy that it should have; `None`: it was not warped.
     pub sharpness: Option<f64>,
+    /// To the keyframe before it, and back; `None` where it leads the run.
+    pub motion: Option<FlowPair>,
 }
 
 impl Keyframe {
     /// One that is finished: the anchor's edit, the seed frame or a picture of the user's.
     fn finished(edited: &Edited, position: i64) -> Self {
         let confidence = edited.source.narrow(1, 0, 1).ones_like();
-        Self { position, edited: edited.shallow_clone(), confidence, sharpness: None }
+        Self { position, edited: edited.shallow_clone(), confidence, sharpness: None, motion: None }
     }
 }
 
@@ -68,12 +70,15 @@ pub fn compose(
         let before = Composite::of(&tracker.warped_edits(work, &frame)?);
         let time = (position - first) as f64 / (last - first) as f64;
         let blended = ahead.as_ref().map(|ahead| ahead.blend(index, &before, time));
-        let keyframe = filled(work, shot, (position, source), blended.unwrap_or(before))?;
+        let composed = filled(work, shot, (position, source), blended.unwrap_or(before))?;
+        let keyframe = Keyframe { motion: tracker.motion.take(), ..composed };
         tracker.previous = (frame, keyframe.edited.shallow_clone());
         keyframes.push(keyframe);
     }
     if let Some(picture) = picture {
-        keyframes.push(Keyframe::finished(&arrival(work, &mut tracker, picture)?, last));
+        let motion = matched(work, &SourceFrame::new(&picture.source), &tracker.previous.0)?.flow;
+        let arrival = Keyframe::finished(&arrival(work, &mut tracker, picture)?, last);
+        keyframes.push(Keyframe { motion: Some(motion), ..arrival });
     }
     Ok((keyframes, tracker.sees_anchor))
 }
@@ -100,7 +105,7 @@ fn filled(
     let edit = composite.filled(&proposal);
     let Composite { mask, confidence, .. } = composite;
     let edited = Edited { source: image.shallow_clone(), edit, mask, stream_time: source.stream_time };
-    Ok(Keyframe { position, edited, confidence, sharpness })
+    Ok(Keyframe { position, edited, confidence, sharpness, motion: None })
 }
 
 /// The picture that the run ends on. One that brings no mask is edited where the shot was.

@@ -39,12 +39,13 @@ fn uploaded(samples: &Tensor, device: Device) -> Tensor {
 /// `like` has.
 pub fn to_picture(image: &Tensor, like: &Picture) -> Picture {
     let max = if matches!(like.samples, Samples::U8(_)) { U8_MAX } else { U16_MAX };
-    let rows = (image.squeeze_dim(0).permute([1, 2, 0]) * max).round().clamp(0.0, max);
-    let flat = rows.contiguous().to_device(Device::Cpu).flatten(0, -1);
+    let scaled = (image.squeeze_dim(0) * max).round_().clamp_(0.0, max);
+    let flat =
+        |kind| scaled.to_kind(kind).permute([1, 2, 0]).contiguous().to_device(Device::Cpu).flatten(0, -1);
     let samples = match like.samples {
-        Samples::U8(_) => Samples::U8(values(&flat.to_kind(Kind::Uint8))),
+        Samples::U8(_) => Samples::U8(values(&flat(Kind::Uint8))),
         Samples::U16(_) => {
-            let wide: Vec<i32> = values(&flat.to_kind(Kind::Int));
+            let wide: Vec<i32> = values(&flat(Kind::Int));
             Samples::U16(wide.into_iter().map(|sample| sample as u16).collect())
         }
     };

@@ -6,7 +6,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::conditions::filters::gaussian;
+use crate::conditions::filters::{channel_mean, gaussian};
 
 /// Gaussian sigmas of the difference bands, in pixels.
 const BANDS: [f64; 5] = [0.8, 1.6, 3.2, 6.4, 12.8];
@@ -86,7 +86,7 @@ impl Prior {
 /// `[H * W, features]`: colours, their products, five difference-of-Gaussian bands (signed, rectified,
 /// absolute), the coarsest blur, gradient magnitude, hinges of luma and a constant.
 fn features(source: &Tensor) -> Tensor {
-    let luma = source.mean_dim([1].as_slice(), true, Kind::Float);
+    let luma = channel_mean(source);
     let products = source * source.roll([1], [1]);
     let mut maps = vec![source.shallow_clone(), source.square(), products];
     let mut finer = source.shallow_clone();
@@ -94,7 +94,7 @@ fn features(source: &Tensor) -> Tensor {
         let coarser = gaussian(source, sigma);
         let band = &finer - &coarser;
         maps.push(band.relu());
-        maps.push(band.mean_dim([1].as_slice(), true, Kind::Float).abs());
+        maps.push(channel_mean(&band).abs());
         maps.push(band);
         finer = coarser;
     }

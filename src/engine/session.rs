@@ -210,8 +210,10 @@ fn finish(work: &mut Work, source: &Source, finished: &Finished) -> Result<Optio
     if finished.mask.as_ref().is_some_and(|mask| mask.max().double_value(&[]) < VISIBLE) {
         return Ok(None);
     }
-    let sharp = |target| sharpness::hold(&finished.edit, &finished.confidence, target);
-    let edit = finished.sharpness.map_or_else(|| finished.edit.shallow_clone(), sharp);
+    let edit = work.run("sharpen", || {
+        let sharp = |target| sharpness::hold(&finished.edit, &finished.confidence, target);
+        finished.sharpness.map_or_else(|| finished.edit.shallow_clone(), sharp)
+    })?;
     work.run("upscale", || {
         let full = to_tensor(&source.picture, edit.device());
         let guide = finished.guided.then_some(&source.image);

@@ -2,13 +2,12 @@
 
 use tch::{Kind, Tensor};
 
-use crate::conditions::filters::gaussian;
+use crate::conditions::filters::{gaussian, luma};
 
 /// Width of the unsharp mask, in pixels.
 const SIGMA: f64 = 0.8;
 /// Most that is added of it; more makes halos.
 const MAX_GAIN: f64 = 0.6;
-const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
 /// Adds as much of an unsharp mask as brings the Laplacian energy of `picture` to `target` energy.
 /// For outputs only: fed back into the next keyframe it would grow.
@@ -40,8 +39,7 @@ pub fn energy(picture: &Tensor, confidence: &Tensor) -> f64 {
 
 /// `[1, 1, H, W]`, the 4-neighbour Laplacian of the luma.
 fn laplacian(picture: &Tensor) -> Tensor {
-    let weights = Tensor::from_slice(&LUMA).to_device(picture.device()).view([1, 3, 1, 1]);
-    let luma = (picture * weights).sum_dim_intlist([1].as_slice(), true, Kind::Float);
+    let luma = luma(picture);
     let padded = luma.replication_pad2d([1, 1, 1, 1]);
     let [.., height, width] = luma.size()[..] else { unreachable!("an image has a height and a width") };
     let at = |y: i64, x: i64| padded.narrow(2, y, height).narrow(3, x, width);

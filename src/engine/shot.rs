@@ -58,6 +58,15 @@ impl Sight {
         Self { flow, confidence }
     }
 
+    /// One of several that were judged together.
+    pub fn narrow(&self, index: i64) -> Self {
+        let one = |all: &Tensor| all.narrow(0, index, 1);
+        Self {
+            flow: FlowPair { to: one(&self.flow.to), from: one(&self.flow.from) },
+            confidence: one(&self.confidence),
+        }
+    }
+
     /// A frame's sight of itself.
     pub fn of_itself(source: &Tensor) -> Self {
         let zero = source.narrow(1, 0, 2).zeros_like();

@@ -11,7 +11,7 @@ use super::{
     work::Work,
 };
 use crate::conditions::{
-    flow::{FlowPair, TRACKED},
+    flow::{CLEAR, FlowPair, TRACKED},
     gmflow::Features,
 };
 
@@ -20,12 +20,13 @@ use crate::conditions::{
 pub struct SourceFrame {
     image: Tensor, // [1, 3, h, w], 0..1
     features: OnceCell<Features>,
+    half_features: OnceCell<Option<Features>>,
 }
 
 impl SourceFrame {
     /// `image`: `[1, 3, h, w]`, 0..1.
     pub fn new(image: &Tensor) -> Self {
-        Self { image: image.shallow_clone(), features: OnceCell::new() }
+        Self { image: image.shallow_clone(), features: OnceCell::new(), half_features: OnceCell::new() }
     }
 
     fn features(&self, work: &mut Work) -> Result<&Features, EngineError> {
@@ -35,6 +36,15 @@ impl SourceFrame {
         let model = work.model;
         let features = work.run("flow", || model.flow.features(&self.image))?;
         Ok(self.features.get_or_init(|| features))
+    }
+
+    fn half_features(&self, work: &mut Work) -> Result<Option<&Features>, EngineError> {
+        if let Some(features) = self.half_features.get() {
+            return Ok(features.as_ref());
+        }
+        let model = work.model;
+        let features = work.run("flow", || model.flow.half_features(&self.image))?;
+        Ok(self.half_features.get_or_init(|| features).as_ref())
     }
 }
 
@@ -46,6 +56,8 @@ pub struct Tracker<'a> {
     pub previous: (Rc<SourceFrame>, Edited),
     /// The last keyframe's sight of the anchor.
     pub sees_anchor: Sight,
+    /// The last keyframe's motion to the one before it, and back.
+    pub motion: Option<FlowPair>,
     shot: &'a Shot,
     anchor: Rc<SourceFrame>,
     /// Only where the run's first frame is not the anchor.
@@ -66,6 +78,7 @@ impl<'a> Tracker<'a> {
         Self {
             previous: (first, shot.seed.shallow_clone()),
             sees_anchor: shot.seed_sees_anchor.shallow_clone(),
+            motion: None,
             shot,
             anchor,
             seed,
@@ -91,21 +104,54 @@ impl<'a> Tracker<'a> {
             edits.push(sight.warp(&self.shot.seed));
         }
         edits.push(sees_previous.warp(&self.previous.1));
+        self.motion = Some(sees_previous.flow);
         Ok(edits)
     }
 }
 
-/// The frame's sight of `reference`, found from nothing, in steps that can be called off one by one: on a
-/// CPU each is a large part of a second.
+/// The frame's sight of `reference`, found from nothing: at half size and, where that sees little, at full size, as is
+/// then the rest of the batch. In steps that can be called off one by one: on a CPU each is a large part of a second.
 ///
 /// # Errors
 /// [`EngineError::Cancelled`].
 pub fn matched(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) -> Result<Sight, EngineError> {
+    let half = half_matched(work, frame, reference)?;
+    let share = half.as_ref().map_or(0.0, Sight::visible_fraction);
+    match half {
+        Some(half) if share >= CLEAR => Ok(half),
+        half => {
+            work.half_size_is_clear = false;
+            let (own, other) = (frame.features(work)?, reference.features(work)?);
+            let whole = judged(work, (frame, own), (reference, other))?;
+            Ok(half.filter(|_| share > whole.visible_fraction()).unwrap_or(whole))
+        }
+    }
+}
+
+fn half_matched(
+    work: &mut Work,
+    frame: &SourceFrame,
+    reference: &SourceFrame,
+) -> Result<Option<Sight>, EngineError> {
+    if !work.half_size_is_clear {
+        return Ok(None);
+    }
+    match (frame.half_features(work)?, reference.half_features(work)?) {
+        (Some(own), Some(other)) => judged(work, (frame, own), (reference, other)).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn judged(
+    work: &mut Work,
+    frame: (&SourceFrame, &Features),
+    reference: (&SourceFrame, &Features),
+) -> Result<Sight, EngineError> {
     let model = work.model;
-    let (own, other) = (frame.features(work)?, reference.features(work)?);
+    let (image, other) = (&frame.0.image, &reference.0.image);
     work.run("flow", || {
-        let pair = model.flow.matched((&frame.image, own), (&reference.image, other));
-        Sight::new(pair, &frame.image, &reference.image)
+        let pair = model.flow.matched((image, frame.1), (other, reference.1));
+        Sight::new(pair, image, other)
     })
 }
 

@@ -19,12 +19,22 @@ pub struct Work<'a> {
     pub warnings: Vec<String>,
     /// What keyframes are composed of, where somebody measures it.
     pub composed: Option<Vec<Composed>>,
+    /// Whether motion that was matched at half size has so far been seen well.
+    pub half_size_is_clear: bool,
 }
 
 impl<'a> Work<'a> {
     /// Nothing is measured yet.
     pub fn new(model: &'a Model, parameters: &'a EditParameters, cancel: &'a CancelToken) -> Self {
-        Self { model, parameters, cancel, timings: vec![], warnings: vec![], composed: None }
+        Self {
+            model,
+            parameters,
+            cancel,
+            timings: vec![],
+            warnings: vec![],
+            composed: None,
+            half_size_is_clear: true,
+        }
     }
 
     /// Runs `work` as part of `stage`, unless the batch was cancelled.
