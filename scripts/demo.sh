@@ -125,6 +125,7 @@ say "$(as_typed "${launch[@]}")"
 start=${EPOCHREALTIME/./}
 run_pipeline
 microseconds=$((${EPOCHREALTIME/./} - start))
+shares=$(stage_shares "$log")
 check_result
 tool contact_sheet "$clip" "$out" "$sheet"
 say
@@ -132,6 +133,7 @@ say "video          $out"
 say "contact sheet  $sheet (the clip above, the result below)"
 awk -v frames="${source[frames]}" -v time="$microseconds" \
     'BEGIN { printf "%d frames in %.1f s: %.2f frames per second\n", frames, time / 1e6, frames * 1e6 / time }'
+[ -z "$shares" ] || say "the engine's time: $shares"
 # A build without torch has no such program.
 [ ! -x "$tools/evaluate" ] || tool evaluate "$clip" "$out" --brief --size 224 --frames 25
 say "another look:  make demo PROMPT=\"an ink drawing at night\""

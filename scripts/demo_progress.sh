@@ -59,3 +59,15 @@ show_progress() {
     [ ! -t 1 ] || printf '\n'
     tell_warnings "$errors"
 }
+
+# stage_shares LOG: what the engine's time went into, the largest share first.
+stage_shares() {
+    sed 's/\\//g' "$1" | sed -n 's/.*flowvid-batch.* wall=(double)\([^,]*\), timings=(structure)"timings, \([^;]*\);.*/wall=(double)\1, \2/p' |
+        tr ',' '\n' | awk -F '=\\(double\\)' '
+            { sub(/^ */, "", $1); if ($1 == "wall") whole += $2; else { took[$1] += $2; known += $2 } }
+            END {
+                if (whole == 0) exit
+                took["all else"] = whole - known
+                for (stage in took) printf "%.0f %s\n", 100 * took[stage] / whole, stage
+            }' | sort -k 1,1nr -k 2 | awk '$1 > 0 { share = $1; sub(/^[0-9]+ /, ""); printf "%s%s %d %%", separator, $0, share; separator = ", " }'
+}

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A match at half size that sees so much of the frame needs none at full size.
-pub const CLEAR: f64 = 0.75;
+pub const CLEAR: f64 = 0.6;
 /// Pixels of the shorter side below which half of it has too little to match.
 const SHORTEST_HALVED: i64 = 192;
 

@@ -109,23 +109,44 @@ impl<'a> Tracker<'a> {
     }
 }
 
-/// The frame's sight of `reference`, found from nothing: at half size and, where that sees little, at full size, as is
-/// then the rest of the batch. In steps that can be called off one by one: on a CPU each is a large part of a second.
+/// The frame's sight of `reference`, a neighbouring keyframe, found from nothing: at half size and, where that sees
+/// little, at full size, as is then the rest of the batch. In steps that can be called off one by one: on a CPU each is a
+/// large part of a second.
 ///
 /// # Errors
 /// [`EngineError::Cancelled`].
 pub fn matched(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) -> Result<Sight, EngineError> {
     let half = half_matched(work, frame, reference)?;
-    let share = half.as_ref().map_or(0.0, Sight::visible_fraction);
     match half {
-        Some(half) if share >= CLEAR => Ok(half),
+        Some(half) if half.visible_fraction() >= CLEAR => Ok(half),
         half => {
             work.half_size_is_clear = false;
-            let (own, other) = (frame.features(work)?, reference.features(work)?);
-            let whole = judged(work, (frame, own), (reference, other))?;
-            Ok(half.filter(|_| share > whole.visible_fraction()).unwrap_or(whole))
+            Ok(better(half, whole_matched(work, frame, reference)?))
         }
     }
+}
+
+/// As [`matched`], of frames that may lie far apart.
+fn found_again(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) -> Result<Sight, EngineError> {
+    match half_matched(work, frame, reference)? {
+        Some(half) if half.visible_fraction() >= TRACKED => Ok(half),
+        half => Ok(better(half, whole_matched(work, frame, reference)?)),
+    }
+}
+
+/// The one that sees more.
+fn better(one: Option<Sight>, other: Sight) -> Sight {
+    let share = other.visible_fraction();
+    one.filter(|one| one.visible_fraction() >= share).unwrap_or(other)
+}
+
+fn whole_matched(
+    work: &mut Work,
+    frame: &SourceFrame,
+    reference: &SourceFrame,
+) -> Result<Sight, EngineError> {
+    let (own, other) = (frame.features(work)?, reference.features(work)?);
+    judged(work, (frame, own), (reference, other))
 }
 
 fn half_matched(
@@ -171,10 +192,8 @@ pub fn track(
         let pair = model.flow.tracked(&known.0.flow, known.1, &frame.image, &reference.image);
         Sight::new(pair, &frame.image, &reference.image)
     })?;
-    let share = tracked.visible_fraction();
-    if share >= TRACKED {
+    if tracked.visible_fraction() >= TRACKED {
         return Ok(tracked);
     }
-    let matched = matched(work, frame, reference)?;
-    Ok(if matched.visible_fraction() > share { matched } else { tracked })
+    Ok(better(Some(tracked), found_again(work, frame, reference)?))
 }
