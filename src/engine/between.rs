@@ -103,7 +103,7 @@ impl Gap<'_> {
     ) -> Result<Finished, EngineError> {
         let model = work.model;
         let [first, second] = work.run("flow between", || self.warped(&model.flow, source))?;
-        let composite = Composite::between(&first, &second, self.time);
+        let composite = work.run("blend", || Composite::between(&first, &second, self.time))?;
         let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
         let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
         Ok(Finished {
