@@ -1,7 +1,7 @@
 # Every target does the set-up that it needs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutants valgrind doctor bench train models verify install clean-deps
+.PHONY: help setup demo demo-edit test check mutants valgrind doctor bench train models verify install clean-deps
 
 # Tests without torch have a build folder of their own, so that the two feature sets do not undo each other's work.
 NO_TORCH := --no-default-features --features element
@@ -19,6 +19,9 @@ setup: ## Install what is missing and build the plugin (TORCH=cpu|cuda picks lib
 
 demo: setup ## Turn a clip into a styled one (PROMPT="…" CLIP=file OUT=file EDITED=picture PROPERTIES="name=value …")
 	@scripts/demo.sh
+
+demo-edit: setup ## Carry a first frame that was painted over (docs/hand-edited.jpg) through the clip (OUT=file)
+	@EDITED=docs/hand-edited.jpg OUT=$(or $(OUT),out/demo-edit.mp4) scripts/demo.sh
 
 test: setup ## Run every test: units, parity with the references, engine, element, the README's commands
 	G_DEBUG=fatal_warnings $(TESTS) --locked

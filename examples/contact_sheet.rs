@@ -1,8 +1,11 @@
-//! Puts frames of a clip above the same frames of its edited version, so that both are seen at a glance.
+//! Puts frames of a clip above the same frames of its edited versions, so that all are seen at a glance.
 //!
-//! `cargo run --release --example contact_sheet -- source.mp4 result.mp4 sheet.png`
+//! ```sh
+//! cargo run --release --example contact_sheet -- source.mp4 result.mp4 sheet.png
+//! cargo run --release --example contact_sheet -- source.mp4 one.mp4 other.mp4 sheet.jpg --frames 0,24,60
+//! ```
 //!
-//! Fails if the two do not have equally many frames.
+//! Fails if they do not have equally many frames.
 
 mod streams;
 
@@ -15,15 +18,15 @@ use streams::{Frames, picture};
 
 #[derive(Parser)]
 struct Arguments {
-    /// The clip that was edited
-    source: PathBuf,
-    /// What became of it
-    result: PathBuf,
-    /// The PNG to write
-    sheet: PathBuf,
+    /// The clip that was edited, what became of it, one or several, and at last the PNG or JPEG to write
+    #[arg(num_args = 3.., required = true)]
+    files: Vec<PathBuf>,
     /// Frames side by side, the first and the last of the clip among them
     #[arg(long, default_value_t = 6)]
     columns: usize,
+    /// Numbers of the frames, with commas between, instead of such columns
+    #[arg(long, value_delimiter = ',')]
+    frames: Vec<usize>,
     /// Width of one frame in pixels
     #[arg(long, default_value_t = 320)]
     width: u32,
@@ -35,14 +38,18 @@ const GAP: u32 = 4;
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     gst::init()?;
-    let mut source = scaled(&arguments.source, arguments.width)?;
+    let (sheet, clips) = arguments.files.split_last().context("no file is named")?;
+    let mut source = scaled(&clips[0], arguments.width)?;
     let frames = source.try_fold(0, |count, sample| sample.map(|_| count + 1))?;
-    ensure!(frames > 0, "{} holds no frame", arguments.source.display());
-    let picked = pick(frames, arguments.columns);
-    let source = tiles(&arguments.source, arguments.width, &picked, frames)?;
-    let result = tiles(&arguments.result, arguments.width, &picked, frames)?;
-    let sheet = arrange(&source, &result);
-    sheet.save(&arguments.sheet).with_context(|| format!("{} cannot be written", arguments.sheet.display()))
+    ensure!(frames > 0, "{} holds no frame", clips[0].display());
+    let picked = match arguments.frames[..] {
+        [] => pick(frames, arguments.columns),
+        _ => arguments.frames.clone(),
+    };
+    ensure!(picked.iter().all(|&frame| frame < frames), "{} has {frames} frames", clips[0].display());
+    let rows = clips.iter().map(|clip| tiles(clip, arguments.width, &picked, frames));
+    let picture = arrange(&rows.collect::<anyhow::Result<Vec<_>>>()?);
+    picture.save(sheet).with_context(|| format!("{} cannot be written", sheet.display()))
 }
 
 /// `columns` frame numbers spread from the first frame to the last.
@@ -65,11 +72,12 @@ fn tiles(clip: &Path, width: u32, picked: &[usize], frames: usize) -> anyhow::Re
     Ok(kept)
 }
 
-fn arrange(source: &[RgbImage], result: &[RgbImage]) -> RgbImage {
-    let (width, height) = source[0].dimensions();
-    let columns = source.len() as u32;
-    let mut sheet = RgbImage::new(columns * (width + GAP) - GAP, 2 * height + GAP);
-    for (row, tiles) in [source, result].into_iter().enumerate() {
+/// A row a clip.
+fn arrange(rows: &[Vec<RgbImage>]) -> RgbImage {
+    let (width, height) = rows[0][0].dimensions();
+    let side = |count: usize, length: u32| count as u32 * (length + GAP) - GAP;
+    let mut sheet = RgbImage::new(side(rows[0].len(), width), side(rows.len(), height));
+    for (row, tiles) in rows.iter().enumerate() {
         for (column, tile) in tiles.iter().enumerate() {
             let (x, y) = (column as u32 * (width + GAP), row as u32 * (height + GAP));
             imageops::replace(&mut sheet, tile, x.into(), y.into());

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Times the element without an engine, measures a process's memory, times the engine's stages on the demo clip, and
-# compares diffusion with warp alone; and Stable Diffusion with diffusers, where PYTHON names a Python that has it.
+# Times the element without an engine, measures a process's memory, times the engine's stages on the demo clip,
+# compares diffusion with warp alone, and judges what is put where no edited frame shows; and Stable Diffusion with
+# diffusers, where PYTHON names a Python that has it.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -19,6 +20,8 @@ extract 1280 720 61 full
 cargo run --locked --quiet --release --example bench -- "$frames/full"
 extract 448 256 81 small
 cargo run --locked --quiet --release --example compare_propagation -- "$frames/small"
+cargo run --locked --quiet --release --example unknown_edits -- "$frames/small@0-60" --look "a starry night" \
+    --look "an oil painting" --object ball --object piece --object drum
 # Stable Diffusion's networks on random weights, beside diffusers.
 python=${PYTHON:-python3}
 if "$python" -c 'import diffusers, transformers' 2>/dev/null; then

@@ -169,6 +169,55 @@ fn a_picture_that_is_none_ends_in_a_clear_message() {
     assert!(!path("out.mp4").exists(), "a broken result was left behind");
 }
 
+/// What `make demo-edit` carries: the picture must be of the demo clip's first frame, and its result begin with it.
+#[cfg(feature = "torch")]
+#[test]
+fn the_painted_picture_is_the_clips_first_frame_and_the_results() {
+    let folder = TempDir::new().unwrap();
+    let clip = write(
+        folder.path(),
+        "two-frames.mp4",
+        "filesrc location=.deps/clips/bigbuckbunny.mp4 ! decodebin ! identity eos-after=3 ! videoconvert ! videoscale ! \
+         video/x-raw,format=I420,width=448,height=252 ! x264enc quantizer=10 pass=quant ! mp4mux ! filesink name=out",
+    );
+    let (edited, result) = (Path::new(EDITED), folder.path().join("edited.mp4"));
+    let settings: [(&str, &Path); 4] = [
+        ("CLIP", &clip),
+        ("OUT", &result),
+        ("EDITED", edited),
+        ("PROPERTIES", Path::new("propagation=warp")),
+    ];
+    let output = demo(&settings);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(!text(&output).contains("outlines"), "it lies elsewhere: {}", text(&output));
+    let size = image::image_dimensions(edited).unwrap();
+    assert_eq!(size, (1280, 720), "the demo clip's own");
+
+    let sheet = image::open(folder.path().join("edited.png")).unwrap().to_rgb8();
+    let painted =
+        image::open(edited).unwrap().resize_exact(320, 180, image::imageops::FilterType::Triangle).to_rgb8();
+    let differences = painted.enumerate_pixels().map(|(x, y, pixel)| {
+        let shown = sheet.get_pixel(x, 184 + y).0;
+        (0..3).map(|channel| f64::from(pixel.0[channel].abs_diff(shown[channel]))).sum::<f64>() / 3.0
+    });
+    let mean = differences.sum::<f64>() / (320.0 * 180.0);
+    assert!(mean < 12.0, "the result's first frame differs from the picture by {mean:.1}");
+}
+
+/// As the Makefile names it.
+#[cfg(feature = "torch")]
+const EDITED: &str = "docs/hand-edited.jpg";
+
+#[test]
+fn the_target_for_a_painted_frame_names_a_picture_that_is_there() {
+    let makefile = fs::read_to_string("Makefile").unwrap();
+    let line =
+        makefile.split("\ndemo-edit:").nth(1).and_then(|rest| rest.lines().nth(1)).expect("the target");
+    let picture = line.trim().trim_start_matches("@EDITED=").split(' ').next().unwrap();
+    assert!(Path::new(picture).is_file(), "{line}");
+    assert!(line.ends_with("scripts/demo.sh"), "{line}");
+}
+
 #[track_caller]
 fn assert_refused(name: &str, output: &Output, message: &str) {
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -42,14 +42,14 @@ struct Arguments {
     /// An object that is painted over the frames and recoloured, so that its truth is known; may be given several times
     #[arg(long, value_enum)]
     object: Vec<Object>,
-    /// Another method's pictures of the keyframes, as ROW=FOLDER: FOLDER/SHOT_LOOK/0004.png and so on, SHOT counted from 0,
-    /// spaces as underscores
+    /// Another method's pictures of the keyframes, as ROW=FOLDER, in folders and files named as `--out` names them:
+    /// FOLDER/0_an_oil_painting/01.png and so on
     #[arg(long)]
     other: Vec<String>,
     /// Frames from one keyframe to the next
     #[arg(long, default_value_t = 4)]
     interval: usize,
-    /// Writes the pictures behind the figures into this folder
+    /// Writes the pictures behind the figures into this folder, and `given.png`, all that the engine is shown of an edit
     #[arg(long)]
     out: Option<PathBuf>,
     /// auto, cpu, cuda or cuda:N
@@ -72,7 +72,7 @@ fn main() -> anyhow::Result<()> {
             let name = format!("{number} {prompt}");
             let mut rows = carrier.rows(&edited)?;
             for other in &arguments.other {
-                rows.pictures.push(shot::other(other, &name, arguments.interval, &edited)?);
+                rows.pictures.push(shot::other(other, &name, &edited)?);
             }
             table::print(&name, &rows, &edited, arguments.out.as_deref())?;
         }

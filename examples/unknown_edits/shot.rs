@@ -59,11 +59,11 @@ impl Edited {
 ///
 /// # Errors
 /// A picture that is missing or of another size.
-pub fn other(row: &str, case: &str, interval: usize, edited: &Edited) -> anyhow::Result<Row> {
+pub fn other(row: &str, case: &str, edited: &Edited) -> anyhow::Result<Row> {
     let (name, folder) = row.split_once('=').with_context(|| format!("{row} is no ROW=FOLDER"))?;
     let folder = Path::new(folder).join(case.replace(' ', "_"));
     let read = |(number, source): (usize, &Tensor)| {
-        let file = folder.join(format!("{:04}.png", number * interval));
+        let file = folder.join(format!("{number:02}.png"));
         let picture = tensors::from_image(&pictures::read(&file)?);
         ensure!(picture.size() == source.size(), "{} is of another size", file.display());
         Ok(picture)

@@ -69,6 +69,8 @@ fn save(folder: &Path, rows: &Rows, edited: &Edited, judged: &[Tensor]) -> anyho
     let truth = ("truth".to_owned(), edited.truth[1..].iter().map(Tensor::shallow_clone).collect());
     let masks = judged.iter().map(|judged| judged.to_kind(tch::Kind::Float).expand([-1, 3, -1, -1], false));
     let masks = ("judged".to_owned(), masks.collect());
+    fs::create_dir_all(folder)?;
+    tensors::to_image(&edited.truth[0]).save(folder.join("given.png"))?;
     for (name, pictures) in rows.pictures.iter().chain([&truth, &masks]) {
         let folder = folder.join(name.replace([' ', ',', '\''], "_"));
         fs::create_dir_all(&folder)?;
