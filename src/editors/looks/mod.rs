@@ -149,8 +149,9 @@ impl Looks {
         look.layers.iter().map(|&(index, share)| (self.config.looks[index].name.as_str(), share)).collect()
     }
 
-    /// Whether `look` needs the anchor's statistics, see [`Looks::freeze`].
-    fn is_painterly(&self, look: &Look) -> bool {
+    /// Whether the painterly network has a part in `look`, which then needs the anchor's statistics, see
+    /// [`Looks::freeze`].
+    pub fn is_painterly(&self, look: &Look) -> bool {
         look.layers.iter().any(|&(index, _)| matches!(self.sources[index], Source::Style(_)))
     }
 

@@ -4,10 +4,15 @@
 //! ```sh
 //! make bench
 //! cargo run --release --example compare_propagation -- FOLDER --prompt "a pencil sketch" --picture "an oil painting"
+//! cargo run --release --example compare_propagation -- FOLDER --every-look
 //! ```
+//! The last column names the targets that the diffused video misses.
 
+#[path = "../metrics/mod.rs"]
 mod metrics;
+#[path = "../pictures/mod.rs"]
 mod pictures;
+mod targets;
 
 use std::{fs, path::PathBuf};
 
@@ -21,6 +26,7 @@ use gstflowvid::{
 };
 use metrics::{Estimator, Measures, Meter, MotionFinder, Sights, View, views};
 use pictures::tensors;
+use targets::Targets;
 use tch::Tensor;
 
 #[derive(Parser)]
@@ -34,6 +40,9 @@ struct Arguments {
     /// can compute again
     #[arg(long)]
     picture: Vec<String>,
+    /// Every look of the model, each by its name
+    #[arg(long)]
+    every_look: bool,
     /// Number of the first picture
     #[arg(long, default_value_t = 0)]
     from: usize,
@@ -66,13 +75,11 @@ fn main() -> anyhow::Result<()> {
     );
     println!("sharpness and edit over those of the look computed for each frame alone.\n");
     println!(
-        "| edit | video | 1 apart | 16 apart | to the first | flicker | drift | sharpness re-drawn | held | seam | edit |"
+        "| edit | video | 1 apart | 16 apart | to the first | flicker | drift | sharpness re-drawn | held | seam | edit | missed |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
-    let none_asked = arguments.prompt.is_empty() && arguments.picture.is_empty();
-    let usual = none_asked.then(|| "a pencil sketch".to_owned());
-    for prompt in arguments.prompt.iter().chain(&usual) {
-        clip.compare(prompt, &EditParameters { prompt: prompt.clone(), ..Default::default() })?;
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    for prompt in arguments.prompts(&clip.looks) {
+        clip.compare(&prompt, &EditParameters { prompt: prompt.clone(), ..Default::default() })?;
     }
     for look in &arguments.picture {
         let file = std::env::temp_dir().join(format!("compare_propagation-{}.png", std::process::id()));
@@ -83,6 +90,15 @@ fn main() -> anyhow::Result<()> {
         compared?;
     }
     Ok(())
+}
+
+impl Arguments {
+    fn prompts(&self, looks: &Looks) -> Vec<String> {
+        let every = looks.names().filter(|_| self.every_look).map(String::from);
+        let none_asked = self.prompt.is_empty() && self.picture.is_empty() && !self.every_look;
+        let usual = none_asked.then(|| "a pencil sketch".to_owned());
+        self.prompt.iter().cloned().chain(every).chain(usual).collect()
+    }
 }
 
 impl Clip {
@@ -104,15 +120,19 @@ impl Clip {
 
     /// One row a video.
     fn compare(&self, name: &str, parameters: &EditParameters) -> anyhow::Result<()> {
-        let look = self.look_per_frame(name.trim_start_matches("picture: "));
+        let prompt = name.trim_start_matches("picture: ");
+        let look = self.look_per_frame(prompt);
         let truth = self.meter(&look);
-        self.print_row(name, "source", &self.sources, &truth)?;
-        self.print_row(name, "look per frame", &look, &truth)?;
-        for (video, propagation) in [("warp", Propagation::Warp), ("diffusion", Propagation::Diffusion)] {
-            let parameters = EditParameters { propagation, ..parameters.clone() };
-            self.print_row(name, video, &edit(&self.frames, &parameters)?, &truth)?;
-        }
-        Ok(())
+        let measure = |video: &[Tensor]| Measures::of(&self.meter(video), &self.source, Some(&truth), &[]);
+        let carried = |propagation| edit(&self.frames, &EditParameters { propagation, ..parameters.clone() });
+        let (warp, diffusion) = (carried(Propagation::Warp)?, carried(Propagation::Diffusion)?);
+        let (per_frame, warped, diffused) = (measure(&look), measure(&warp), measure(&diffusion));
+        let painterly = self.looks.is_painterly(&self.looks.understand(prompt, "").look);
+        let missed = Targets { painterly, per_frame: &per_frame, warp: &warped }.missed(&diffused);
+        self.print_row(name, ("source", &self.sources), &measure(&self.sources), &[])?;
+        self.print_row(name, ("look per frame", &look), &per_frame, &[])?;
+        self.print_row(name, ("warp", &warp), &warped, &[])?;
+        self.print_row(name, ("diffusion", &diffusion), &diffused, &missed)
     }
 
     fn look_per_frame(&self, prompt: &str) -> Vec<Tensor> {
@@ -124,12 +144,18 @@ impl Clip {
         Meter::of(&self.sights, &self.views, &views(video))
     }
 
-    fn print_row(&self, edit: &str, name: &str, video: &[Tensor], truth: &Meter) -> anyhow::Result<()> {
+    fn print_row(
+        &self,
+        edit: &str,
+        (name, video): (&str, &[Tensor]),
+        measures: &Measures,
+        missed: &[String],
+    ) -> anyhow::Result<()> {
         let Measures { near, far, anchor, flicker, drift, redrawn, held, seam, edit_over_truth, .. } =
-            Measures::of(&self.meter(video), &self.source, Some(truth), &[]);
-        let cell = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
+            measures;
+        let cell = |value: &Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
         let cells = [near, far, anchor, flicker, drift, redrawn, held, seam, edit_over_truth];
-        println!("| {edit} | {name} | {} |", cells.map(cell).join(" | "));
+        println!("| {edit} | {name} | {} | {} |", cells.map(cell).join(" | "), missed.join(", "));
         let Some(out) = &self.out else { return Ok(()) };
         let folder = out.join(format!("{edit} {name}").replace([':', ' '], "_"));
         fs::create_dir_all(&folder)?;
