@@ -190,6 +190,7 @@ struct Tally {
     way: Way,
     features: Vec<Option<Features>>,
     half_features: Vec<Option<Features>>,
+    half_size_is_clear: bool,
     to_anchor: Option<FlowPair>,
     processor: f64,
     fastest: f64,
@@ -205,6 +206,7 @@ impl Tally {
             way,
             features: (0..frames).map(|_| None).collect(),
             half_features: (0..frames).map(|_| None).collect(),
+            half_size_is_clear: true,
             to_anchor: None,
             processor: 0.0,
             fastest: f64::INFINITY,
@@ -275,6 +277,9 @@ impl Tally {
     }
 
     fn half_first(&mut self, e: &Estimators, frames: &[Tensor], frame: usize, other: usize) -> FlowPair {
+        if !self.half_size_is_clear {
+            return self.matched(e, frames, frame, other);
+        }
         for index in [frame, other] {
             self.half_features[index]
                 .get_or_insert_with(|| e.flow.half_features(&frames[index]).expect("large"));
@@ -286,6 +291,7 @@ impl Tally {
         if share >= CLEAR {
             return half;
         }
+        self.half_size_is_clear &= other + 1 < frame;
         let whole = self.matched(e, frames, frame, other);
         if seen(&whole, &frames[frame], &frames[other]) > share { whole } else { half }
     }
