@@ -51,23 +51,52 @@ fn right(looks: &Looks, name: &str) -> (usize, usize) {
 
 #[test]
 fn three_of_four_paraphrases_give_their_look() {
-    let (right, all) = right(&looks(), "held_out.txt");
-    assert_eq!(all, 60);
-    assert!(right * 4 >= all * 3, "{right} of {all}");
+    let looks = looks();
+    for name in ["held_out.txt", "held_out_2.txt"] {
+        let (right, all) = right(&looks, name);
+        assert_eq!(all, 60);
+        assert!(right * 4 >= all * 3, "{name}: {right} of {all}");
+    }
 }
 
 #[test]
 fn prompts_without_a_look_leave_the_frames_alone() {
     let looks = looks();
-    let prompts = list("no_look.txt");
-    assert!(prompts.len() >= 30);
-    let wrong: Vec<_> = prompts
-        .iter()
-        .map(|prompt| (prompt, found(&looks, &looks.understand(prompt, ""))))
-        .filter(|(_, found)| !found.is_empty())
+    for name in ["no_look.txt", "no_look_2.txt"] {
+        let prompts = list(name);
+        assert!(prompts.len() >= 30);
+        let wrong: Vec<_> = prompts
+            .iter()
+            .map(|prompt| (prompt, found(&looks, &looks.understand(prompt, ""))))
+            .filter(|(_, found)| !found.is_empty())
+            .collect();
+        println!("{name}: {} of {}: {wrong:?}", wrong.len(), prompts.len());
+        assert!(wrong.len() * 10 <= prompts.len(), "{name}: {wrong:?}");
+    }
+}
+
+/// Wrong now and then (`a robot` gives `neon`): a word alone does not tell whether it is meant as a thing.
+#[test]
+fn prompts_that_ask_for_things_seldom_give_a_look() {
+    let looks = looks();
+    let wrong: Vec<_> = list("things_2.txt")
+        .into_iter()
+        .filter(|prompt| !looks.understand(prompt, "").look.is_empty())
         .collect();
-    println!("{} of {}: {wrong:?}", wrong.len(), prompts.len());
-    assert!(wrong.len() * 10 <= prompts.len(), "{wrong:?}");
+    println!("things_2.txt: {wrong:?}");
+    assert!(wrong.len() <= 3, "{wrong:?}");
+}
+
+/// Chance adds up over two hundred words, the prompt says no more for it.
+#[test]
+fn a_long_prompt_without_a_look_leaves_the_frames_alone() {
+    let looks = looks();
+    let lookless = [list("no_look.txt"), list("no_look_2.txt")].concat();
+    let quiet = lookless.into_iter().filter(|prompt| looks.understand(prompt, "").look.is_empty());
+    let text = quiet.collect::<Vec<_>>().join(" and ");
+    assert!(text.split_whitespace().count() > 200, "{text}");
+    let found = found(&looks, &looks.understand(&text, ""));
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]

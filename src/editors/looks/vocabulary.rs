@@ -35,6 +35,8 @@ struct Reading {
 
 /// Evidence of a text's words together that asks for a look; the table is scaled to it.
 const ENOUGH: f64 = 1.0;
+/// Words of a prompt whose evidence counts in full; more of them say the same at greater length, and chance adds up.
+const SENTENCE: f64 = 24.0;
 /// Of the strongest look's evidence: what is weaker is chance.
 const BESIDE: f64 = 0.85;
 
@@ -99,10 +101,11 @@ impl Looks {
     fn spoken_for(&self, words: &[String], listed: &[Match]) -> Vec<Match> {
         let Some(table) = &self.table else { return Vec::new() };
         let mut looks: BTreeMap<usize, (f64, Vec<&str>)> = BTreeMap::new();
+        let counted = (SENTENCE / words.len() as f64).min(1.0);
         for word in words {
             for (look, evidence) in table.evidence(word) {
                 let (sum, speakers) = looks.entry(look).or_default();
-                *sum += evidence;
+                *sum += evidence * counted;
                 speakers.push(word);
             }
         }
