@@ -1,5 +1,5 @@
-//! The tests of `examples/evaluate`, as a test of its own: an example that is built for its tests is not built as a program,
-//! which `make demo` needs.
+//! The tests of `examples/evaluate` and of what else is judged by its metrics, as a test of its own: an example that is
+//! built for its tests is not built as a program, which `make demo` needs.
 #![allow(dead_code)] // the program's own beginning is not run
 
 #[path = "../examples/evaluate/clip/mod.rs"]
@@ -18,6 +18,8 @@ mod program;
 mod report;
 #[path = "../examples/streams/mod.rs"]
 mod streams;
+#[path = "../examples/compare_propagation/targets.rs"]
+mod targets;
 #[path = "../examples/evaluate/video.rs"]
 mod video;
 #[path = "../examples/evaluate/window.rs"]
