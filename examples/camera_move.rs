@@ -14,7 +14,7 @@ use clap::Parser;
 use gstflowvid::{
     conditions::{
         filters::resize,
-        warp::{Border, Sampling, warp},
+        warp::{Border, Sampling, target_coordinates, warp},
     },
     torch::Placement,
 };
@@ -111,17 +111,9 @@ impl View {
 fn sampled(photograph: &Tensor, at: &Tensor) -> Tensor {
     let [.., height, width] = at.size()[..] else { unreachable!("places are 4-dimensional") };
     let [.., rows, columns] = photograph.size()[..] else { unreachable!("a picture is 4-dimensional") };
-    let grid = |length: i64, shape: [i64; 4]| Tensor::arange(length, (Kind::Float, at.device())).view(shape);
-    let own = Tensor::cat(
-        &[
-            grid(width, [1, 1, 1, width]).expand([1, 1, height, width], false),
-            grid(height, [1, 1, height, 1]).expand([1, 1, height, width], false),
-        ],
-        1,
-    );
     // The flow of a frame that lies in the photograph's upper left corner.
     let missing = [0, columns - width, 0, rows - height];
-    let flow = (at - own).pad(missing, "constant", 0.0);
+    let flow = (at - target_coordinates(&at.zeros_like())).pad(missing, "constant", 0.0);
     let whole = warp(photograph, &flow, Sampling::Bicubic, Border::Replicate);
     whole.narrow(2, 0, height).narrow(3, 0, width).clamp(0.0, 1.0)
 }

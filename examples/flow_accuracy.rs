@@ -280,13 +280,8 @@ impl Tally {
         if !self.half_size_is_clear {
             return self.matched(e, frames, frame, other);
         }
-        for index in [frame, other] {
-            self.half_features[index]
-                .get_or_insert_with(|| e.flow.half_features(&frames[index]).expect("large"));
-        }
-        let with_features =
-            |index: usize| (&frames[index], self.half_features[index].as_ref().expect("just made"));
-        let half = e.flow.matched(with_features(frame), with_features(other));
+        let make = |image: &Tensor| e.flow.half_features(image).expect("the pictures are large enough");
+        let half = matched(&e.flow, &mut self.half_features, (frames, frame, other), make);
         let share = seen(&half, &frames[frame], &frames[other]);
         if share >= CLEAR {
             return half;
@@ -296,14 +291,8 @@ impl Tally {
         if seen(&whole, &frames[frame], &frames[other]) > share { whole } else { half }
     }
 
-    /// GMFlow's features are made once a frame.
     fn matched(&mut self, e: &Estimators, frames: &[Tensor], frame: usize, other: usize) -> FlowPair {
-        for index in [frame, other] {
-            self.features[index].get_or_insert_with(|| e.flow.features(&frames[index]));
-        }
-        let with_features =
-            |index: usize| (&frames[index], self.features[index].as_ref().expect("just made"));
-        e.flow.matched(with_features(frame), with_features(other))
+        matched(&e.flow, &mut self.features, (frames, frame, other), |image| e.flow.features(image))
     }
 
     fn print(&self, name: &str, keyframes: usize) {
@@ -320,6 +309,20 @@ impl Tally {
             mean(self.either)
         );
     }
+}
+
+/// From one of `frames` to another, by features that are made once a frame.
+fn matched(
+    flow: &FlowEstimator,
+    known: &mut [Option<Features>],
+    (frames, frame, other): (&[Tensor], usize, usize),
+    make: impl Fn(&Tensor) -> Features,
+) -> FlowPair {
+    for index in [frame, other] {
+        known[index].get_or_insert_with(|| make(&frames[index]));
+    }
+    let with_features = |index: usize| (&frames[index], known[index].as_ref().expect("just made"));
+    flow.matched(with_features(frame), with_features(other))
 }
 
 /// A reference warped onto a frame.

@@ -190,6 +190,7 @@ fn the_painted_picture_is_the_clips_first_frame_and_the_results() {
     let output = demo(&settings);
     assert!(output.status.success(), "{}", text(&output));
     assert!(!text(&output).contains("outlines"), "it lies elsewhere: {}", text(&output));
+    assert!(text(&output).contains("the engine's time: "), "no stage's share: {}", text(&output));
     let size = image::image_dimensions(edited).unwrap();
     assert_eq!(size, (1280, 720), "the demo clip's own");
 

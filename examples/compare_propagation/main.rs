@@ -20,7 +20,7 @@ use clap::Parser;
 use gstflowvid::{
     conditions::{flow::FlowEstimator, gmflow::GmFlow},
     editors::looks::Looks,
-    engine::{CancelToken, EditParameters, Frame, ModelRequest, Picture, Propagation, Samples, open},
+    engine::{CancelToken, EditParameters, Frame, ModelRequest, Propagation, open},
     torch::Placement,
     weights::{ModelFolder, load, search_path},
 };
@@ -106,7 +106,7 @@ impl Clip {
         let files =
             pictures::files(&arguments.frames)?.into_iter().skip(arguments.from).take(arguments.count);
         let frames = pictures::frames(&files.collect::<Vec<_>>())?;
-        let sources: Vec<Tensor> = frames.iter().map(|frame| image(&frame.picture)).collect();
+        let sources: Vec<Tensor> = frames.iter().map(|frame| tensors::from_picture(&frame.picture)).collect();
         let folder = ModelFolder::find("nano", &search_path(None))?;
         let flow = FlowEstimator::new(load(&folder.component("flow")?, Placement::cpu(), GmFlow::new)?);
         let views = views(&sources);
@@ -180,13 +180,9 @@ fn edit(frames: &[Frame], parameters: &EditParameters) -> anyhow::Result<Vec<Ten
     while edited.len() < frames.len() {
         let end = frames.len().min(edited.len() + engine.batch_frames(parameters));
         let batch = engine.process(frames[edited.len()..end].to_vec(), parameters, &cancel)?;
-        edited.extend(batch.frames.iter().filter_map(|frame| frame.picture.as_ref()).map(image));
+        edited.extend(
+            batch.frames.iter().filter_map(|frame| frame.picture.as_ref()).map(tensors::from_picture),
+        );
     }
     Ok(edited)
-}
-
-/// `[1, 3, H, W]`, 0..1.
-fn image(picture: &Picture) -> Tensor {
-    let Samples::U8(samples) = &picture.samples else { unreachable!("eight bits went in") };
-    tensors::from_samples(samples, picture.width, picture.height)
 }

@@ -15,7 +15,7 @@ mod motion;
 use std::ops::Index;
 
 use gstflowvid::conditions::filters::{luma, resize};
-pub use mean::Mean;
+pub use mean::{Mean, ratio};
 pub use measures::Measures;
 pub use meter::{FrameSums, Meter};
 pub use motion::{Estimator, FAR, MotionFinder, Numbered, Place, Sights, is_judged};

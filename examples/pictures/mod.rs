@@ -28,10 +28,14 @@ pub fn read(file: &Path) -> anyhow::Result<RgbImage> {
 
 /// - `stream_time`: nanoseconds
 pub fn frame(file: &Path, stream_time: u64) -> anyhow::Result<Frame> {
-    let image = read(file)?;
+    Ok(frame_of(read(file)?, stream_time))
+}
+
+/// The same of a picture that was read.
+pub fn frame_of(image: RgbImage, stream_time: u64) -> Frame {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let picture = Arc::new(Picture { width, height, samples: Samples::U8(image.into_raw()) });
-    Ok(Frame { picture, stream_time, starts_shot: false })
+    Frame { picture, stream_time, starts_shot: false }
 }
 
 /// The pictures as frames of 40 ms.

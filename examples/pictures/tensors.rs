@@ -1,5 +1,6 @@
 //! Pictures as tensors.
 
+use gstflowvid::engine::{Picture, Samples};
 use image::RgbImage;
 use tch::{Kind, Tensor};
 
@@ -7,6 +8,12 @@ use tch::{Kind, Tensor};
 pub fn from_samples(samples: &[u8], width: usize, height: usize) -> Tensor {
     let rows = Tensor::from_slice(samples).view([1, height as i64, width as i64, 3]);
     rows.permute([0, 3, 1, 2]).to_kind(Kind::Float).contiguous() / 255.0
+}
+
+/// A picture of eight bits as `[1, 3, H, W]`, 0..1.
+pub fn from_picture(picture: &Picture) -> Tensor {
+    let Samples::U8(samples) = &picture.samples else { unreachable!("only pictures of eight bits are read") };
+    from_samples(samples, picture.width, picture.height)
 }
 
 /// As `[1, 3, H, W]`, 0..1.

@@ -1,18 +1,19 @@
 //! The engine's own proposals and results for an edit that it is shown one picture of.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
 use gstflowvid::{
-    engine::{
-        Composed, CutDetection, EditParameters, EditedBatch, Frame, Picture, Propagation, Samples, Workbench,
-    },
+    engine::{Composed, CutDetection, EditParameters, EditedBatch, Frame, Propagation, Workbench},
     torch::Placement,
     weights::ModelFolder,
 };
 use tch::{Kind, Tensor};
 
-use crate::{pictures::tensors, shot::Edited};
+use crate::{
+    pictures::{self, tensors},
+    shot::Edited,
+};
 
 /// A row's name and its picture of each keyframe but the first, `[1, 3, H, W]`, 0..1.
 pub type Row = (String, Vec<Tensor>);
@@ -94,7 +95,8 @@ impl Carrier {
             let (batch, composed) = self.workbench.process(&frames[done..end], &parameters)?;
             carried.proposing += proposing(&batch);
             carried.composed.extend(composed);
-            carried.results.extend(batch.frames.iter().filter_map(|frame| frame.picture.as_ref()).map(image));
+            let pictures = batch.frames.iter().filter_map(|frame| frame.picture.as_ref());
+            carried.results.extend(pictures.map(tensors::from_picture));
             done = end;
         }
         carried.results = carried.results.split_off(1);
@@ -103,20 +105,11 @@ impl Carrier {
 }
 
 fn frame((index, source): (usize, &Tensor)) -> Frame {
-    let image = tensors::to_image(source);
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    let picture = Arc::new(Picture { width, height, samples: Samples::U8(image.into_raw()) });
-    Frame { picture, stream_time: 4 * FRAME * index as u64, starts_shot: false }
+    pictures::frame_of(tensors::to_image(source), 4 * FRAME * index as u64)
 }
 
 fn proposing(batch: &EditedBatch) -> Duration {
     batch.timings.iter().filter(|(stage, _)| *stage == "propose").map(|(_, took)| *took).sum()
-}
-
-/// `[1, 3, H, W]`, 0..1.
-fn image(picture: &Picture) -> Tensor {
-    let Samples::U8(samples) = &picture.samples else { unreachable!("eight bits went in") };
-    tensors::from_samples(samples, picture.width, picture.height)
 }
 
 /// Each source with the gain and offset a channel that bring the first one to its edit's mean and deviation.

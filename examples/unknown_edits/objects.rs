@@ -5,11 +5,11 @@
 use clap::ValueEnum;
 use gstflowvid::conditions::{
     filters::gaussian,
-    warp::{Border, Sampling, warp},
+    warp::{Border, Sampling, target_coordinates, warp},
 };
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::shot::{Edited, Shot};
 
@@ -133,11 +133,10 @@ fn place(object: Object, texture: &Tensor, keyframe: f64) -> (Tensor, Tensor) {
     (picture, (inside * radius + 0.5).clamp(0.0, 1.0))
 }
 
+/// How far each pixel is to the right and down, `[1, 1, H, W]` each.
 fn positions(picture: &Tensor) -> (Tensor, Tensor) {
-    let [.., height, width] = picture.size()[..] else { unreachable!("a picture is 4-dimensional") };
-    let axis = |length: i64| Tensor::arange(length, (Kind::Float, Device::Cpu));
-    let whole = |axis: Tensor| axis.expand([1, 1, height, width], false);
-    (whole(axis(width).view([1, 1, 1, width])), whole(axis(height).view([1, 1, height, 1])))
+    let places = target_coordinates(&picture.narrow(1, 0, 2).zeros_like());
+    (places.narrow(1, 0, 1), places.narrow(1, 1, 1))
 }
 
 /// The mean colour around a place, over width and height, `[1, 3, 1, 1]`.

@@ -21,22 +21,26 @@ pub fn mean(image: &Tensor, side: i64) -> Tensor {
 
 /// Horizontal and vertical derivative by Scharr's kernel, a pixel value per pixel.
 pub fn scharr(image: &Tensor) -> (Tensor, Tensor) {
-    let padded = image.replication_pad2d([1, 1, 1, 1]);
     let smooth = |dim: i64| {
-        let [before, at, after] = three_along(&padded, dim);
+        let [before, at, after] = around(image, dim);
         (before + after) * (3.0 / 16.0) + at * (10.0 / 16.0)
     };
-    let difference = |image: Tensor, dim: i64| {
-        let [before, _, after] = three_along(&image, dim);
-        (after - before) * 0.5
-    };
-    (difference(smooth(2), 3), difference(smooth(3), 2))
+    (derivative(&smooth(2), 3), derivative(&smooth(3), 2))
 }
 
-/// Views of a picture, two pixels shorter along `dim`: before, at and after each pixel.
-fn three_along(image: &Tensor, dim: i64) -> [Tensor; 3] {
-    let length = image.size()[dim as usize] - 2;
-    [0, 1, 2].map(|offset| image.narrow(dim, offset, length))
+/// Central difference along `dim`, a pixel value per pixel.
+pub fn derivative(image: &Tensor, dim: i64) -> Tensor {
+    let [before, _, after] = around(image, dim);
+    (after - before) * 0.5
+}
+
+/// The picture moved along `dim`, so that each pixel shows its `N` (odd) nearest ones, from those before it to those
+/// after it. On a CPU arithmetic on these is several times faster than a convolution or a pooling.
+fn around<const N: usize>(image: &Tensor, dim: i64) -> [Tensor; N] {
+    let (length, reach) = (image.size()[dim as usize], N as i64 / 2);
+    let pad = if dim == 3 { [reach, reach, 0, 0] } else { [0, 0, reach, reach] };
+    let padded = image.replication_pad2d(pad);
+    std::array::from_fn(|offset| padded.narrow(dim, offset as i64, length))
 }
 
 /// Correlates rows with `horizontal`, then columns with `vertical`; both odd.
@@ -69,10 +73,7 @@ pub fn median(image: &Tensor) -> Tensor {
 }
 
 fn median_along(image: &Tensor, dim: i64) -> Tensor {
-    let length = image.size()[dim as usize];
-    let pad = if dim == 3 { [2, 2, 0, 0] } else { [0, 0, 2, 2] };
-    let padded = image.replication_pad2d(pad);
-    let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(|offset| padded.narrow(dim, offset, length));
+    let [a, b, c, d, e] = around(image, dim);
     // The larger of the two pairs' minima and the smaller of their maxima enclose the median with c.
     let low = a.minimum(&b).maximum(&d.minimum(&e));
     let high = a.maximum(&b).minimum(&d.maximum(&e));
@@ -82,34 +83,31 @@ fn median_along(image: &Tensor, dim: i64) -> Tensor {
 
 /// Largest value within an ellipse of diameter five.
 pub fn dilate(image: &Tensor) -> Tensor {
-    // OpenCV's 5x5 ellipse is the square without its four corners: rows of 1, 5, 5, 5, 1. On a CPU a pooling takes ten
-    // times as long as the maxima of shifted pictures.
-    let column = largest_along(image, 2, 1);
-    let block = largest_along(&column, 3, 2);
-    block.maximum(&largest_along(image, 2, 2))
+    // OpenCV's 5x5 ellipse is the square without its four corners: rows of 1, 5, 5, 5, 1.
+    let block = largest(around::<5>(&largest(around::<3>(image, 2)), 3));
+    block.maximum(&largest(around::<5>(image, 2)))
 }
 
-/// Largest value among neighbours up to `reach` away along `dim`.
-fn largest_along(image: &Tensor, dim: i64, reach: i64) -> Tensor {
-    let length = image.size()[dim as usize];
-    let pad = if dim == 3 { [reach, reach, 0, 0] } else { [0, 0, reach, reach] };
-    let padded = image.replication_pad2d(pad);
-    (1..=2 * reach)
-        .map(|offset| padded.narrow(dim, offset, length))
-        .fold(padded.narrow(dim, 0, length), |largest, shifted| largest.maximum(&shifted))
+fn largest<const N: usize>(images: [Tensor; N]) -> Tensor {
+    images.into_iter().reduce(|largest, image| largest.maximum(&image)).expect("one at least")
+}
+
+/// Three channels, `[n, 1, H, W]` each.
+pub fn channels(image: &Tensor) -> [Tensor; 3] {
+    [0, 1, 2].map(|channel| image.narrow(1, channel, 1))
 }
 
 /// Rec. 601 luma of RGB, `[n, 1, H, W]`.
 pub fn luma(image: &Tensor) -> Tensor {
-    let channel = |index: i64, weight: f64| image.narrow(1, index, 1) * weight;
     // Added up channel by channel: on a CPU a third of the time that a sum along the channels takes.
-    channel(0, 0.299) + channel(1, 0.587) + channel(2, 0.114)
+    let [red, green, blue] = channels(image);
+    red * 0.299 + green * 0.587 + blue * 0.114
 }
 
 /// Mean of three channels, `[n, 1, H, W]`; in the same way.
 pub fn channel_mean(image: &Tensor) -> Tensor {
-    let channel = |index: i64| image.narrow(1, index, 1);
-    (channel(0) + channel(1) + channel(2)) / 3.0
+    let [first, second, third] = channels(image);
+    (first + second + third) / 3.0
 }
 
 /// RGB of 0..1, less ImageNet's mean and over its deviation: what networks that were trained on it expect.

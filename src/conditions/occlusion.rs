@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::{
-    filters::{channel_mean, dilate, gaussian, mean, median},
+    filters::{channel_mean, derivative, dilate, gaussian, mean, median},
     flow::length,
     warp::{Border, Sampling, target_coordinates, warp},
 };
@@ -99,14 +99,6 @@ fn stretched(to: &Tensor, bounds: (f64, f64)) -> Tensor {
     let largest = (&half_energy + &spread).sqrt();
     let smallest = (&half_energy - &spread).clamp_min(0.0).sqrt();
     smallest.lt(bounds.0).logical_or(&largest.gt(bounds.1)).logical_or(&determinant.le(0.0))
-}
-
-/// Central difference along `dim`.
-fn derivative(maps: &Tensor, dim: i64) -> Tensor {
-    let length = maps.size()[dim as usize];
-    let pad = if dim == 3 { [1, 1, 0, 0] } else { [0, 0, 1, 1] };
-    let padded = maps.replication_pad2d(pad);
-    (padded.narrow(dim, 2, length) - padded.narrow(dim, 0, length)) * 0.5
 }
 
 #[cfg(test)]

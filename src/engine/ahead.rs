@@ -16,7 +16,10 @@ use super::{
 /// The picture, and each keyframe's sight of it.
 #[derive(Debug)]
 pub struct Ahead<'a> {
-    picture: &'a Edited,
+    /// The picture.
+    pub picture: &'a Edited,
+    /// Its source.
+    pub target: Rc<SourceFrame>,
     keyframes: Vec<(Rc<SourceFrame>, Sight)>,
 }
 
@@ -40,7 +43,7 @@ impl<'a> Ahead<'a> {
             keyframes.push((frame, sight));
         }
         keyframes.reverse();
-        Ok(Self { picture, keyframes })
+        Ok(Self { picture, target, keyframes })
     }
 
     /// Keyframe `index` of those before the picture.

@@ -75,10 +75,8 @@ pub fn compose(
         tracker.previous = (frame, keyframe.edited.shallow_clone());
         keyframes.push(keyframe);
     }
-    if let Some(picture) = picture {
-        let motion = matched(work, &SourceFrame::new(&picture.source), &tracker.previous.0)?.flow;
-        let arrival = Keyframe::finished(&arrival(work, &mut tracker, picture)?, last);
-        keyframes.push(Keyframe { motion: Some(motion), ..arrival });
+    if let Some(ahead) = &ahead {
+        keyframes.push(arrival(work, &mut tracker, ahead, last)?);
     }
     Ok((keyframes, tracker.sees_anchor))
 }
@@ -109,13 +107,21 @@ fn filled(
 }
 
 /// The picture that the run ends on. One that brings no mask is edited where the shot was.
-fn arrival(work: &mut Work, tracker: &mut Tracker, picture: &Edited) -> Result<Edited, EngineError> {
-    let mut arrival = picture.shallow_clone();
-    if arrival.mask.is_none() && tracker.previous.1.mask.is_some() {
-        let frame = SourceFrame::new(&picture.source);
-        arrival.mask = Composite::of(&tracker.warped_edits(work, &frame)?).mask;
+fn arrival(
+    work: &mut Work,
+    tracker: &mut Tracker,
+    ahead: &Ahead,
+    position: i64,
+) -> Result<Keyframe, EngineError> {
+    let mut edited = ahead.picture.shallow_clone();
+    if edited.mask.is_none() && tracker.previous.1.mask.is_some() {
+        edited.mask = Composite::of(&tracker.warped_edits(work, &ahead.target)?).mask;
     }
-    Ok(arrival)
+    let motion = match tracker.motion.take() {
+        Some(known) => known,
+        None => matched(work, &ahead.target, &tracker.previous.0)?.flow,
+    };
+    Ok(Keyframe { motion: Some(motion), ..Keyframe::finished(&edited, position) })
 }
 
 /// Where in the run the keyframes are that are not finished before it begins.

@@ -11,7 +11,7 @@ use super::{
     work::Work,
 };
 use crate::conditions::{
-    flow::{CLEAR, FlowPair, TRACKED},
+    flow::{CLEAR, FlowEstimator, FlowPair, TRACKED},
     gmflow::Features,
 };
 
@@ -30,22 +30,26 @@ impl SourceFrame {
     }
 
     fn features(&self, work: &mut Work) -> Result<&Features, EngineError> {
-        if let Some(features) = self.features.get() {
-            return Ok(features);
-        }
-        let model = work.model;
-        let features = work.run("flow", || model.flow.features(&self.image))?;
-        Ok(self.features.get_or_init(|| features))
+        once(&self.features, work, |flow| flow.features(&self.image))
     }
 
     fn half_features(&self, work: &mut Work) -> Result<Option<&Features>, EngineError> {
-        if let Some(features) = self.half_features.get() {
-            return Ok(features.as_ref());
-        }
-        let model = work.model;
-        let features = work.run("flow", || model.flow.half_features(&self.image))?;
-        Ok(self.half_features.get_or_init(|| features).as_ref())
+        Ok(once(&self.half_features, work, |flow| flow.half_features(&self.image))?.as_ref())
     }
+}
+
+/// What `cell` holds, made by the flow network where it is still empty.
+fn once<'a, T>(
+    cell: &'a OnceCell<T>,
+    work: &mut Work,
+    make: impl FnOnce(&FlowEstimator) -> T,
+) -> Result<&'a T, EngineError> {
+    if let Some(made) = cell.get() {
+        return Ok(made);
+    }
+    let model = work.model;
+    let made = work.run("flow", || make(&model.flow))?;
+    Ok(cell.get_or_init(|| made))
 }
 
 /// The sight of the anchor and of the run's first frame, tracked from keyframe to keyframe: composed

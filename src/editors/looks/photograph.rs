@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::tools::*;
-use crate::conditions::filters::luma;
+use crate::conditions::filters::{channels, luma};
 
 /// A faded sepia print.
 pub fn vintage(frames: &Tensor) -> Tensor {

@@ -4,7 +4,7 @@
 use tch::{Kind, Tensor};
 
 use crate::conditions::{
-    filters::{self, gaussian, luma, resize, scharr},
+    filters::{self, channels, gaussian, luma, resize, scharr},
     warp::{Border, Sampling, warp},
 };
 
@@ -88,11 +88,6 @@ pub fn greenness(frames: &Tensor) -> Tensor {
     let [red, green, blue] = channels(frames);
     let leaf = &green - blue.maximum(&(&red * 0.82));
     smoothstep(&(leaf / (green + 0.12)), 0.02, 0.22)
-}
-
-/// Red, green and blue, `[n, 1, H, W]` each.
-pub fn channels(frames: &Tensor) -> [Tensor; 3] {
-    [0, 1, 2].map(|channel| frames.narrow(1, channel, 1))
 }
 
 /// Slope of a tone picture a unit, after a blur of `sigma` units: x, y, length.
