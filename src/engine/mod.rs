@@ -25,6 +25,8 @@ mod fault;
 #[cfg(feature = "torch")]
 mod keyframes;
 #[cfg(feature = "torch")]
+mod known;
+#[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]
 mod pictures;
@@ -45,7 +47,11 @@ mod sharpness;
 #[cfg(feature = "torch")]
 mod shot;
 #[cfg(feature = "torch")]
+mod spread;
+#[cfg(feature = "torch")]
 mod texture;
+#[cfg(feature = "torch")]
+mod tone;
 #[cfg(feature = "torch")]
 mod tracking;
 #[cfg(feature = "torch")]

@@ -5,10 +5,11 @@ use tch::Tensor;
 use super::{
     calibrate::match_color,
     composite::Composite,
+    known::Known,
     prior::{Evidence, Features, Prior},
     sharpness,
     shot::Edited,
-    texture::{self, Pair},
+    texture,
 };
 use crate::editors::looks::{Frozen, Look, Looks};
 
@@ -111,9 +112,15 @@ impl Proposer {
         let features = Features::new(source);
         let prior = fitted(pictures, &features, composite);
         let [theirs, own] = [&anchor.features, &features].map(|features| prior.propose(features));
+        let everywhere = composite.tells().ones_like();
         texture::transfer(
-            (&Pair { source: &anchor.source, prior: &theirs }, &anchor.edit, anchor.mask.as_ref()),
-            &Pair { source, prior: &own },
+            &Known {
+                source: &anchor.source,
+                prior: &theirs,
+                edit: &anchor.edit,
+                known: anchor.mask.as_ref().unwrap_or(&everywhere),
+            },
+            &Known { source, prior: &own, edit: &seen, known: composite.tells() },
             &(1.0 - &composite.confidence),
         )
     }

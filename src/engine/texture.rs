@@ -1,19 +1,20 @@
-//! What the prior does not know of an edit, its texture and the colours of single objects, copied from there in the
-//! anchor that looks like the place where it is missing.
+//! What the prior does not know of an edit: its texture, copied from there in the anchor that looks like the place where
+//! it is missing, and the [`tone`] of single things.
 //!
 //! Pieces stay whole: each pixel takes one of a few offsets that many places agree on, chosen by costs that are averaged
-//! over its neighbourhood. What is copied is what the prior leaves unexplained of the anchor, so tone and
-//! colour stay the prior's. Sources: He and Sun, "Statistics of patch offsets for image completion"; Rhemann et al.,
-//! "Fast cost-volume filtering".
+//! over its neighbourhood. What is copied is what the prior leaves unexplained of the anchor. Sources: He and Sun,
+//! "Statistics of patch offsets for image completion"; Rhemann et al., "Fast cost-volume filtering".
 
 use std::collections::BTreeMap;
 
 use tch::{IndexOp, Kind, Tensor};
 
-use crate::conditions::filters::{gaussian, luma};
+use super::{
+    known::{CELL, DARK, Known, TONE, busyness, cells, rows},
+    tone::{self, Witness},
+};
+use crate::conditions::filters::gaussian;
 
-/// Pixels a cell of the grid on which places are compared, each way.
-const CELL: i64 = 4;
 /// A cell is a hole where more of it is unseen, 0..1.
 const UNSEEN: f64 = 0.3;
 /// Offsets that pieces may be copied along.
@@ -26,8 +27,6 @@ const SAMPLES: i64 = 600;
 const PLACES: i64 = 4;
 /// Radius of the neighbourhood that chooses together, in cells.
 const RADIUS: i64 = 2;
-/// Sigma that parts texture from tone, in pixels.
-const TONE: f64 = 3.0;
 /// Mean squared difference at which a place is no longer the same thing, whose tone may be copied too.
 const SAME: f64 = 0.002;
 /// Where the frame is calmer than the place that is copied, so is its texture, but for this share.
@@ -37,76 +36,35 @@ const CALM: f64 = 0.003;
 /// A mean squared difference that nothing reaches.
 const NOWHERE: f64 = 1.0;
 
-/// An edited frame beside what the prior makes of its source.
-#[derive(Debug)]
-pub struct Pair<'a> {
-    /// `[1, 3, h, w]`, 0..1, sides multiples of 4.
-    pub source: &'a Tensor,
-    /// The prior's edit of it, the same shape.
-    pub prior: &'a Tensor,
-}
-
-/// Adds the anchor's texture to the prior's edit of a frame.
+/// Adds to the prior's edit of a frame what the prior doesn't know of it.
 ///
-/// - `anchor`: the anchor, and `edit`: its true edit, `[1, 3, h, w]`; `edited`: where that is one,
-///   `[1, 1, h, w]`, 0..1, `None`: everywhere
-/// - `frame`: the frame; `unseen`: where its texture is missing, `[1, 1, h, w]`, 0..1
+/// - `unseen`: where the frame's edit is missing, `[1, 1, h, w]`, 0..1
 /// - returns `[1, 3, h, w]`, 0..1; unchanged where nothing is unseen
-pub fn transfer(
-    (anchor, edit, edited): (&Pair, &Tensor, Option<&Tensor>),
-    frame: &Pair,
-    unseen: &Tensor,
-) -> Tensor {
+pub fn transfer(anchor: &Known, frame: &Known, unseen: &Tensor) -> Tensor {
     let holes = cells(unseen).flatten(0, -1).gt(UNSEEN).nonzero().squeeze_dim(1);
     if holes.numel() == 0 {
         return frame.prior.shallow_clone();
     }
-    let [busy, own_busy] = [anchor, frame].map(|pair| busyness(pair.source, 1.0));
-    let (theirs, own) = (describe(anchor, &busy), describe(frame, &own_busy));
+    let [busy, own_busy] = [anchor, frame].map(|known| busyness(known.source, 1.0));
+    let [theirs, own] = [anchor.describe(&busy), frame.describe(&own_busy)];
     let offsets = common_offsets(&theirs, &own, &holes);
     let (differences, choice) = choose(&theirs, &own, &offsets);
-    let unexplained = edit - anchor.prior;
-    let unexplained = edited.map_or_else(|| unexplained.shallow_clone(), |edited| &unexplained * edited);
-    let tone = gaussian(&unexplained, TONE);
-    let places = places(&choice, &offsets);
-    let copied = |maps: &Tensor| maps.flatten(2, 3).index_select(2, &places).view_as(maps);
-    let [.., height, width] = frame.source.size()[..] else { unreachable!("a picture is 4-dimensional") };
-    let enlarged = |maps: &Tensor| maps.upsample_bilinear2d([height, width], false, None, None);
-    let same = enlarged(&(differences / -SAME).exp());
-    let [busy, own_busy] = [busy, own_busy].map(|maps| enlarged(&(maps + CALM)));
-    let calmer = (own_busy / copied(&busy)).clamp(CALMEST, 1.0);
-    let texture = copied(&(&unexplained - &tone)) * calmer;
-    (frame.prior + texture + gaussian(&copied(&tone), TONE) * same).clamp(0.0, 1.0)
+    let places = Places::new(&choice, &offsets);
+
+    let gains = anchor.gains();
+    let copied = Witness { gains: places.copy(&gains), sure: (differences / -SAME).exp() };
+    let alike = tone::alike([&theirs, &own], &gains, &holes);
+    let gains = enlarged(&tone::gains(frame, &copied, &alike));
+    let calmer = ((own_busy + CALM) / (places.copy(&busy) + CALM)).clamp(CALMEST, 1.0);
+    let unexplained = anchor.unexplained();
+    let texture = places.copy(&(&unexplained - gaussian(&unexplained, TONE))) * enlarged(&calmer);
+    ((frame.prior + DARK) * gains.exp() - DARK + texture).clamp(0.0, 1.0)
 }
 
-/// What a cell looks like: colours near and far, what the prior makes of them, and how busy it is at two scales;
-/// `[1, features, h / 4, w / 4]`.
-///
-/// - `busy`: its [`busyness`] at the finer scale
-fn describe(pair: &Pair, busy: &Tensor) -> Tensor {
-    let (source, prior) = (cells(pair.source), cells(pair.prior));
-    Tensor::cat(
-        &[
-            source.shallow_clone(),
-            gaussian(&source, 0.75) * 2.0,
-            gaussian(&source, 2.0) * 1.5,
-            gaussian(&prior, 0.75) * 1.5,
-            busy * 8.0,
-            busyness(pair.source, 2.5) * 8.0,
-        ],
-        1,
-    )
-}
-
-/// How much detail of about that size a cell and its surroundings have, `[1, 1, h / 4, w / 4]`, 0..1.
-fn busyness(source: &Tensor, sigma: f64) -> Tensor {
-    let luma = luma(source);
-    let detail = gaussian(&luma, sigma) - gaussian(&luma, 2.0 * sigma);
-    gaussian(&cells(&detail.abs()), 1.5)
-}
-
-fn cells(maps: &Tensor) -> Tensor {
-    maps.avg_pool2d([CELL; 2], [CELL; 2], [0, 0], false, true, None)
+/// From a value a cell to one a pixel.
+fn enlarged(maps: &Tensor) -> Tensor {
+    let [_, _, height, width] = maps.size()[..] else { unreachable!("maps are 4-dimensional") };
+    maps.upsample_bilinear2d([height * CELL, width * CELL], false, None, None)
 }
 
 /// The offsets, down and to the right in cells, from unseen places to places of the anchor that look like them: the
@@ -117,7 +75,6 @@ fn common_offsets(anchor: &Tensor, frame: &Tensor, holes: &Tensor) -> Vec<(i64, 
     let width = anchor.size()[3];
     let every = (holes.size()[0] / SAMPLES).max(1);
     let sampled = holes.slice(0, 0, None, every);
-    let rows = |maps: &Tensor| maps.flatten(2, 3).squeeze_dim(0).transpose(0, 1);
     let apart = Tensor::cdist(&rows(frame).index_select(0, &sampled), &rows(anchor), 2.0, None);
     let (_, likeliest) = apart.topk(PLACES.min(apart.size()[1]), 1, false, true);
     let [sampled, likeliest] = [sampled, likeliest.flatten(0, -1)]
@@ -153,26 +110,42 @@ fn choose(anchor: &Tensor, frame: &Tensor, offsets: &[(i64, i64)]) -> (Tensor, T
     (least, choice.i((0, 0)))
 }
 
-/// Where each pixel is copied from: its index among the anchor's pixels, flat.
-fn places(choice: &Tensor, offsets: &[(i64, i64)]) -> Tensor {
-    let device = choice.device();
-    let [rows, columns] = choice.size()[..] else { unreachable!("a choice a cell") };
-    let (height, width) = (rows * CELL, columns * CELL);
-    let pixels = choice.repeat_interleave_self_int(CELL, 0, None).repeat_interleave_self_int(CELL, 1, None);
-    let along = |part: fn(&(i64, i64)) -> i64| {
-        let offsets: Vec<i64> = offsets.iter().map(|offset| part(offset) * CELL).collect();
-        Tensor::from_slice(&offsets)
-            .to_device(device)
-            .index_select(0, &pixels.flatten(0, -1))
-            .view_as(&pixels)
-    };
-    let row = Tensor::arange(height, (Kind::Int64, device)).unsqueeze(1);
-    let column = Tensor::arange(width, (Kind::Int64, device));
-    let [row, column] = [
-        (row + along(|offset| offset.0)).clamp(0, height - 1),
-        (column + along(|offset| offset.1)).clamp(0, width - 1),
-    ];
-    (row * width + column).flatten(0, -1)
+/// Where each cell is copied from.
+struct Places {
+    row: Tensor,    // [h, w]
+    column: Tensor, // [h, w]
+}
+
+impl Places {
+    /// `choice`: each cell's index among the `offsets`, `[h, w]`.
+    fn new(choice: &Tensor, offsets: &[(i64, i64)]) -> Self {
+        let [height, width] = choice.size()[..] else { unreachable!("a choice a cell") };
+        let along = |part: fn(&(i64, i64)) -> i64| {
+            let offsets: Vec<i64> = offsets.iter().map(part).collect();
+            let offsets = Tensor::from_slice(&offsets).to_device(choice.device());
+            offsets.index_select(0, &choice.flatten(0, -1)).view_as(choice)
+        };
+        let count = |length: i64| Tensor::arange(length, (Kind::Int64, choice.device()));
+        Self {
+            row: (count(height).unsqueeze(1) + along(|offset| offset.0)).clamp(0, height - 1),
+            column: (count(width) + along(|offset| offset.1)).clamp(0, width - 1),
+        }
+    }
+
+    /// `maps`, `[1, c, H, W]`, the grid's size or a multiple of it, as they are there.
+    fn copy(&self, maps: &Tensor) -> Tensor {
+        let [_, _, height, width] = maps.size()[..] else { unreachable!("maps are 4-dimensional") };
+        let scale = height / self.row.size()[0];
+        let within = |length: i64| Tensor::arange(length, (Kind::Int64, maps.device())).remainder(scale);
+        let finer = |cells: &Tensor| {
+            let rows = (cells * scale).repeat_interleave_self_int(scale, 0, None);
+            rows.repeat_interleave_self_int(scale, 1, None)
+        };
+        let (row, column) =
+            (finer(&self.row) + within(height).unsqueeze(1), finer(&self.column) + within(width));
+        let from = (row * width + column).flatten(0, -1);
+        maps.flatten(2, 3).index_select(2, &from).view_as(maps)
+    }
 }
 
 #[cfg(test)]
@@ -212,8 +185,11 @@ mod tests {
     /// What comes of a prior that knows no stripes, where all of the frame is unseen.
     fn found(anchor: &Tensor, frame: &Tensor, unseen: f64, edited: Option<&Tensor>) -> Tensor {
         let unseen = Tensor::full([1, 1, HEIGHT, WIDTH], unseen, (Kind::Float, Device::Cpu));
-        let pair = |source| Pair { source, prior: source };
-        transfer((&pair(anchor), &edit(anchor), edited), &pair(frame), &unseen)
+        let everywhere = unseen.ones_like();
+        let known = |source, edit, known| Known { source, prior: source, edit, known };
+        let edit = edit(anchor);
+        let anchor = known(anchor, &edit, edited.unwrap_or(&everywhere));
+        transfer(&anchor, &known(frame, frame, &(1.0 - &unseen)), &unseen)
     }
 
     #[test]
@@ -247,8 +223,11 @@ mod tests {
     #[test]
     fn an_offset_never_leads_out_of_the_anchor() {
         let choice = Tensor::from_slice(&[0i64, 1, 2, 3, 0, 1]).view([2, 3]);
-        let places = places(&choice, &[(0, 0), (-50, 2), (50, -2), (2, 50)]);
-        assert_eq!(places.size(), [2 * 3 * CELL * CELL]);
-        assert!(places.min().int64_value(&[]) >= 0 && places.max().int64_value(&[]) < 2 * 3 * CELL * CELL);
+        let places = Places::new(&choice, &[(0, 0), (-50, 2), (50, -2), (2, 50)]);
+        let numbered =
+            Tensor::arange(2 * 3 * CELL * CELL, (Kind::Float, Device::Cpu)).view([1, 1, 2 * CELL, 3 * CELL]);
+        let copied = places.copy(&numbered);
+        assert_eq!(copied.size(), numbered.size());
+        assert_eq!(places.copy(&cells(&numbered)), cells(&copied), "a cell is copied whole");
     }
 }

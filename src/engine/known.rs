@@ -1,0 +1,81 @@
+//! What is known of a picture's edit, and the grid of cells on which places are compared.
+
+use tch::Tensor;
+
+use crate::conditions::filters::{gaussian, luma};
+
+/// Pixels a cell, each way.
+pub const CELL: i64 = 4;
+/// Sigma that parts texture from tone, in pixels.
+pub const TONE: f64 = 3.0;
+/// Lightness (0..1) up to which all is alike dark.
+pub const DARK: f64 = 0.2;
+/// Sigma over which a cell's gain is measured, in cells.
+const SMOOTH: f64 = 0.75;
+/// A share (0..1) that is known of a cell's surroundings, so small that its gain fades.
+const FEWEST: f64 = 0.05;
+
+/// A picture beside what the prior makes of it, and what is known of its edit.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// `[1, 3, h, w]`, 0..1, sides multiples of 4.
+    pub source: &'a Tensor,
+    /// The prior's edit of it, the same shape.
+    pub prior: &'a Tensor,
+    /// Its edit, the same shape.
+    pub edit: &'a Tensor,
+    /// Where that is one, `[1, 1, h, w]`, 0..1.
+    pub known: &'a Tensor,
+}
+
+impl Known<'_> {
+    /// What the prior leaves unexplained of the edit, `[1, 3, h, w]`; 0 where nothing is known.
+    pub fn unexplained(&self) -> Tensor {
+        (self.edit - self.prior) * self.known
+    }
+
+    /// How much lighter each cell's edit is than the prior says, as a logarithm, `[1, 3, h / 4, w / 4]`; 0 where nothing is
+    /// known. A thing that moves into the light keeps its colour by it, and not by a difference.
+    pub fn gains(&self) -> Tensor {
+        let smooth = |maps: &Tensor| gaussian(&cells(maps), SMOOTH);
+        let around = smooth(self.known).clamp_min(FEWEST);
+        let [edit, prior] = [self.edit, self.prior].map(|maps| smooth(&(maps * self.known)) / &around + DARK);
+        (edit / prior).log()
+    }
+
+    /// What its cells look like: colours near and far, what the prior makes of them, and how busy they are at two scales;
+    /// `[1, features, h / 4, w / 4]`.
+    ///
+    /// - `busy`: its [`busyness`] at the finer scale
+    pub fn describe(&self, busy: &Tensor) -> Tensor {
+        let (source, prior) = (cells(self.source), cells(self.prior));
+        Tensor::cat(
+            &[
+                source.shallow_clone(),
+                gaussian(&source, 0.75) * 2.0,
+                gaussian(&source, 2.0) * 1.5,
+                gaussian(&prior, 0.75) * 1.5,
+                busy * 8.0,
+                busyness(self.source, 2.5) * 8.0,
+            ],
+            1,
+        )
+    }
+}
+
+/// How much detail of about that size a cell and its surroundings have, `[1, 1, h / 4, w / 4]`, 0..1.
+pub fn busyness(source: &Tensor, sigma: f64) -> Tensor {
+    let luma = luma(source);
+    let detail = gaussian(&luma, sigma) - gaussian(&luma, 2.0 * sigma);
+    gaussian(&cells(&detail.abs()), 1.5)
+}
+
+/// Mean of each cell's pixels, `[1, c, h / 4, w / 4]`.
+pub fn cells(maps: &Tensor) -> Tensor {
+    maps.avg_pool2d([CELL; 2], [CELL; 2], [0, 0], false, true, None)
+}
+
+/// A row a cell, `[cells, c]`.
+pub fn rows(maps: &Tensor) -> Tensor {
+    maps.flatten(2, 3).squeeze_dim(0).transpose(0, 1)
+}

@@ -1,0 +1,173 @@
+//! The tone that a frame's edit has where nobody shows it, beyond what the prior says.
+//!
+//! Three witnesses tell of it: the frame's own seen part, the place in the anchor that texture is copied from, and all of the anchor's
+//! places that look alike. What they tell is spread as far as the source shows one thing.
+
+use tch::{Kind, Tensor};
+
+use super::{
+    known::{Known, cells, rows},
+    spread::spread,
+};
+
+/// How surely a cell has the tone that is seen of it, that of the place whose texture it gets, and the mean of places
+/// that look alike; beside the bond of 1 between two cells that look the same. What is seen is not sure: noise of a
+/// texture would be spread, and averages out between many cells.
+const SEEN: f64 = 0.05;
+const COPIED: f64 = 0.04;
+const ALIKE: f64 = 0.05;
+/// Squared distance of descriptions at which a place counts e times less.
+const APART: f64 = 0.006;
+/// How much any place must look alike, in the mean of all, so that the likes count as much as nothing.
+const NOTHING: f64 = 2e-3;
+/// Keeps a division finite where nothing looks alike.
+const LEAST: f64 = 1e-20;
+/// Cells that are looked for at once, so that memory stays small.
+const AT_ONCE: i64 = 1024;
+
+/// Gains that a witness tells of each cell, `[1, 3, h, w]`, and how surely, `[1, 1, h, w]`, 0..1.
+#[derive(Debug)]
+pub struct Witness {
+    /// Logarithms, see [`Known::gains`].
+    pub gains: Tensor,
+    /// 0 where it knows nothing.
+    pub sure: Tensor,
+}
+
+/// The gains of all cells of `frame`, `[1, 3, h, w]`.
+///
+/// - `copied`: what the place in the anchor tells that texture is copied from
+/// - `alike`: see [`alike`]
+pub fn gains(frame: &Known, copied: &Witness, alike: &Witness) -> Tensor {
+    let seen = Witness { gains: frame.gains(), sure: cells(frame.known) };
+    let unseen = 1.0 - &seen.sure;
+    let by_seen = &seen.sure * SEEN;
+    let [by_copied, by_alike] =
+        [(copied, COPIED), (alike, ALIKE)].map(|(witness, share)| &witness.sure * &unseen * share);
+    let told = &seen.gains * &by_seen + &copied.gains * &by_copied + &alike.gains * &by_alike;
+    let sure = by_seen + by_copied + by_alike;
+    spread(&cells(frame.source), &told, &sure)
+}
+
+/// The mean of what the anchor's places tell that look like a hole's.
+///
+/// - `theirs`, `own`: descriptions, `[1, features, h, w]`
+/// - `gains`: the anchor's, `[1, 3, h, w]`
+/// - `holes`: the cells that are looked for, flat
+pub fn alike([theirs, own]: [&Tensor; 2], gains: &Tensor, holes: &Tensor) -> Witness {
+    let [theirs, told] = [theirs, gains].map(|maps| rows(&thinned(maps)));
+    let told = Tensor::cat(&[&told, &told.narrow(1, 0, 1).ones_like()], 1); // [places, 4]
+    let nothing = NOTHING * told.size()[0] as f64;
+    let own = rows(own).index_select(0, holes);
+    // Gains and sureness of some holes, [some, 4].
+    let ask = |some: &Tensor| {
+        let sums = likeness(some, &theirs).matmul(&told);
+        let likes = sums.narrow(1, 3, 1);
+        Tensor::cat(&[sums.narrow(1, 0, 3) / (&likes + LEAST), &likes / (&likes + nothing)], 1)
+    };
+    let answers: Vec<Tensor> = own.split(AT_ONCE, 0).iter().map(ask).collect();
+    let [_, _, height, width] = gains.size()[..] else { unreachable!("maps are 4-dimensional") };
+    let none = Tensor::zeros([height * width, 4], (Kind::Float, gains.device()));
+    let all = none.index_copy(0, holes, &Tensor::cat(&answers, 0));
+    let all = all.transpose(0, 1).view([1, 4, height, width]);
+    Witness { gains: all.narrow(1, 0, 3), sure: all.narrow(1, 3, 1) }
+}
+
+/// Every second cell each way: four neighbours look much the same.
+fn thinned(maps: &Tensor) -> Tensor {
+    maps.slice(2, 0, None, 2).slice(3, 0, None, 2)
+}
+
+/// How alike each of `own` rows is to each of `theirs`, 0..1, `[own, theirs]`: by squared distance, all of it in one
+/// product.
+fn likeness(own: &Tensor, theirs: &Tensor) -> Tensor {
+    let length = |rows: &Tensor| rows.square().sum_dim_intlist([1].as_slice(), true, Kind::Float) / -APART;
+    let one = |rows: &Tensor| rows.narrow(1, 0, 1).ones_like();
+    let own = Tensor::cat(&[own * (2.0 / APART), length(own), one(own)], 1);
+    let theirs = Tensor::cat(&[theirs.shallow_clone(), one(theirs), length(theirs)], 1);
+    own.matmul(&theirs.transpose(0, 1)).exp_()
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::engine::known::{DARK, busyness};
+
+    const SIDE: i64 = 96;
+    const GROUND: [f32; 3] = [0.2, 0.4, 0.2];
+    const GREY: [f32; 3] = [0.6, 0.6, 0.6];
+    /// What a grey of 0.6 is painted.
+    const GINGER: [f32; 3] = [0.7, 0.4, 0.2];
+
+    /// The ground with a thing 48 pixels wide, from `left`.
+    fn scene(thing: [f32; 3], left: i64) -> Tensor {
+        let plain = |colour: [f32; 3]| Tensor::from_slice(&colour).view([1, 3, 1, 1]);
+        let picture = plain(GROUND).expand([1, 3, SIDE, SIDE], false).contiguous();
+        picture.narrow(3, left, 48).copy_(&plain(thing).expand([1, 3, SIDE, 48], false));
+        picture
+    }
+
+    fn area(left: i64, width: i64) -> Tensor {
+        let area = Tensor::zeros([1, 1, SIDE, SIDE], (Kind::Float, Device::Cpu));
+        let _ = area.narrow(3, left, width).fill_(1.0);
+        area
+    }
+
+    fn nobody() -> Witness {
+        let cells = cells(&area(0, 0));
+        Witness { gains: cells.expand([1, 3, -1, -1], false), sure: cells }
+    }
+
+    fn at(maps: &Tensor, column: i64) -> Vec<f64> {
+        (0..maps.size()[1]).map(|channel| maps.double_value(&[0, channel, 12, column / 4])).collect()
+    }
+
+    /// What is asked of the anchor about all of the frame's cells.
+    fn asked(anchor: [&Tensor; 2], frame: &Tensor) -> Witness {
+        let everywhere = area(0, SIDE);
+        let known = |source, edit| Known { source, prior: source, edit, known: &everywhere };
+        let (anchor, frame) = (known(anchor[0], anchor[1]), known(frame, frame));
+        let [theirs, own] = [&anchor, &frame].map(|known| known.describe(&busyness(known.source, 1.0)));
+        let holes = Tensor::arange((SIDE / 4).pow(2), (Kind::Int64, Device::Cpu));
+        alike([&theirs, &own], &anchor.gains(), &holes)
+    }
+
+    #[test]
+    fn what_comes_out_of_hiding_has_the_colour_of_what_it_belongs_to() {
+        let (source, edit) = (scene(GREY, 24), scene(GINGER, 24));
+        // Seen: the ground at the left, and a third of the thing.
+        let frame = Known { source: &source, prior: &source, edit: &edit, known: &area(0, 40) };
+        let gains = gains(&frame, &nobody(), &nobody());
+        let (hidden, ground) = (at(&gains, 60), at(&gains, 88));
+        assert!(hidden[0] > 0.05 && hidden[2] < -0.3, "{hidden:?}");
+        assert!(ground.iter().all(|gain| gain.abs() < 0.05), "{ground:?}");
+    }
+
+    #[test]
+    fn a_thing_is_found_again_where_it_went_and_not_beside_it() {
+        let found = asked([&scene(GREY, 8), &scene(GINGER, 8)], &scene(GREY, 40));
+        let (thing, ground) = (at(&found.gains, 64), at(&found.gains, 12));
+        assert!(thing[2] < -0.5 && ground.iter().all(|gain| gain.abs() < 0.02), "{thing:?}, {ground:?}");
+        assert!(at(&found.sure, 64)[0] > 0.9);
+    }
+
+    #[test]
+    fn of_what_the_anchor_does_not_show_it_knows_nothing() {
+        let found = asked([&scene(GREY, 8), &scene(GINGER, 8)], &scene([0.9, 0.1, 0.9], 40));
+        assert!(at(&found.sure, 64)[0] < 1e-3);
+        assert!(found.gains.isfinite().all().int64_value(&[]) == 1);
+    }
+
+    #[test]
+    fn a_thing_that_comes_into_the_light_keeps_its_colour() {
+        let dark = |colour: [f32; 3]| colour.map(|value| value * 0.4);
+        let (source, edit) = (scene(dark(GREY), 24), scene(dark(GINGER), 24));
+        let everywhere = area(0, SIDE);
+        let known = Known { source: &source, prior: &source, edit: &edit, known: &everywhere };
+        let gains = at(&known.gains(), 48);
+        let lit = gains.iter().map(|gain| (0.6 + DARK) * gain.exp() - DARK).collect::<Vec<_>>();
+        assert!(lit[0] > 0.62 && lit[2] < 0.4, "{lit:?}: the differences alone would give 0.64, 0.52, 0.44");
+    }
+}
