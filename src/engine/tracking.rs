@@ -130,14 +130,6 @@ pub fn matched(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) ->
     }
 }
 
-/// As [`matched`], of frames that may lie far apart.
-fn found_again(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) -> Result<Sight, EngineError> {
-    match half_matched(work, frame, reference)? {
-        Some(half) if half.visible_fraction() >= TRACKED => Ok(half),
-        half => Ok(better(half, whole_matched(work, frame, reference)?)),
-    }
-}
-
 /// The one that sees more.
 fn better(one: Option<Sight>, other: Sight) -> Sight {
     let share = other.visible_fraction();
@@ -199,5 +191,5 @@ pub fn track(
     if tracked.visible_fraction() >= TRACKED {
         return Ok(tracked);
     }
-    Ok(better(Some(tracked), found_again(work, frame, reference)?))
+    Ok(better(Some(tracked), whole_matched(work, frame, reference)?))
 }
