@@ -265,8 +265,6 @@ impl Tally {
                 let tracked = e.flow.tracked(known, to_previous, frame, anchor);
                 if seen(&tracked, frame, anchor) >= TRACKED {
                     tracked
-                } else if self.way == Way::HalfFirst {
-                    self.half_first(e, frames, index, 0)
                 } else {
                     self.matched(e, frames, index, 0)
                 }
@@ -286,7 +284,7 @@ impl Tally {
         if share >= CLEAR {
             return half;
         }
-        self.half_size_is_clear &= other + 1 < frame;
+        self.half_size_is_clear = false;
         let whole = self.matched(e, frames, frame, other);
         if seen(&whole, &frames[frame], &frames[other]) > share { whole } else { half }
     }

@@ -69,21 +69,22 @@ impl Bonds {
 
     /// Each cell's bonds together.
     fn sum(&self) -> Tensor {
-        let ended = |bonds: &Tensor, pad: [i64; 4]| bonds.constant_pad_nd(pad);
-        ended(&self.down, [0, 0, 1, 0])
-            + ended(&self.down, [0, 0, 0, 1])
-            + ended(&self.across, [1, 0, 0, 0])
-            + ended(&self.across, [0, 1, 0, 0])
+        let ([above, below], [left, right]) = (beside(&self.down, 2), beside(&self.across, 3));
+        above + below + left + right
     }
 
     /// How far each cell differs from its neighbours, by their bonds: the graph's Laplacian.
     fn apart(&self, maps: &Tensor) -> Tensor {
-        let down = step(maps, 2) * &self.down;
-        let across = step(maps, 3) * &self.across;
-        down.constant_pad_nd([0, 0, 1, 0]) - down.constant_pad_nd([0, 0, 0, 1])
-            + across.constant_pad_nd([1, 0, 0, 0])
-            - across.constant_pad_nd([0, 1, 0, 0])
+        let [above, below] = beside(&(step(maps, 2) * &self.down), 2);
+        let [left, right] = beside(&(step(maps, 3) * &self.across), 3);
+        above - below + left - right
     }
+}
+
+/// What lies between cells along `dim`, as each cell has it before and behind itself; 0 at the border.
+fn beside(between: &Tensor, dim: i64) -> [Tensor; 2] {
+    let pads = if dim == 3 { [[1, 0, 0, 0], [0, 1, 0, 0]] } else { [[0, 0, 1, 0], [0, 0, 0, 1]] };
+    pads.map(|pad| between.constant_pad_nd(pad))
 }
 
 /// From each cell to the next one along `dim`.

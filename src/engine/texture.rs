@@ -224,6 +224,9 @@ mod tests {
     fn an_offset_never_leads_out_of_the_anchor() {
         let choice = Tensor::from_slice(&[0i64, 1, 2, 3, 0, 1]).view([2, 3]);
         let places = Places::new(&choice, &[(0, 0), (-50, 2), (50, -2), (2, 50)]);
+        for (cells, length) in [(&places.row, 2), (&places.column, 3)] {
+            assert!(cells.min().int64_value(&[]) >= 0 && cells.max().int64_value(&[]) < length);
+        }
         let numbered =
             Tensor::arange(2 * 3 * CELL * CELL, (Kind::Float, Device::Cpu)).view([1, 1, 2 * CELL, 3 * CELL]);
         let copied = places.copy(&numbered);

@@ -1,7 +1,7 @@
 //! The tone that a frame's edit has where nobody shows it, beyond what the prior says.
 //!
-//! Three witnesses tell of it: the frame's own seen part, the place in the anchor that texture is copied from, and all of the anchor's
-//! places that look alike. What they tell is spread as far as the source shows one thing.
+//! Three witnesses tell of it: the frame's own seen part, the place in the anchor that texture is copied from, and all of
+//! the anchor's places that look alike. What they tell is spread as far as the source shows one thing.
 
 use tch::{Kind, Tensor};
 
