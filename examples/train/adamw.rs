@@ -76,6 +76,13 @@ impl AdamW {
         norm
     }
 
+    /// Forgets what was not stepped along.
+    pub fn clear_gradients(&mut self) {
+        for parameter in &mut self.parameters {
+            parameter.value.zero_grad();
+        }
+    }
+
     fn gradients(&self) -> impl Iterator<Item = (&Parameter, Tensor)> {
         self.parameters.iter().map(|p| (p, p.value.grad())).filter(|(_, gradient)| gradient.defined())
     }

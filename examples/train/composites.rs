@@ -11,14 +11,21 @@ use crate::{
 use gstflowvid::{
     conditions::{
         canny::{Hysteresis, canny},
-        filters::{gaussian, luma},
+        filters::gaussian,
         lucas_kanade::Refinement,
         occlusion::{Thresholds, confidence},
         warp::{Border, Sampling, warp},
     },
     diffusion::{ControlCondition, PictureConditions},
     editors::looks::Looks,
+    engine::unknown_edit::{Composite, Proposer, WarpedEdit},
 };
+
+/// The share of clips of which only a part is edited, and that of them whose colours alone are.
+const LOCAL: f64 = 0.4;
+const RECOLOURED: f64 = 0.6;
+/// The share of clips with more holes than their motion makes.
+const TORN: f64 = 0.3;
 
 /// Clips with all that steers them and what they should become; `n = clips * KEYFRAMES`.
 pub struct Clips {
@@ -64,24 +71,29 @@ impl Source<'_> {
 
     /// Source, true edit, composite and confidence of a clip's keyframes; and its prompt.
     fn draw_one(&self, random: &mut Random) -> ([Tensor; 4], String) {
-        let edit = Edit::draw(random, self.looks, self.held_out);
-        let scene = Scene::draw(random, self.pictures, &edit, self.side, self.device);
+        let local = random.chance(LOCAL);
+        let edit = if local && random.chance(RECOLOURED) {
+            Edit::recolour(random, self.looks)
+        } else {
+            Edit::draw(random, self.looks, self.held_out)
+        };
+        let scene = Scene::draw(random, self.pictures, (&edit, local), self.side, self.device);
         let sight = Sight::of(random, &scene);
-        let known = random.chance(0.55);
+        let known = !local && random.chance(0.55);
         let at = |index: i64| scene.edited.narrow(0, index, 1);
+        let proposer = Proposer::from_edit(&scene.source.narrow(0, 0, 1), &at(0));
         let mut composites = vec![at(0)];
         let mut confidences = vec![at(0).narrow(1, 0, 1).ones_like()];
         for keyframe in 1..KEYFRAMES {
-            let (weighted, seen) = sight.blend(keyframe, &composites);
-            let picture = &weighted / seen.clamp_min(1e-3);
+            let composite = sight.composite(keyframe, &composites);
             let source = scene.source.narrow(0, keyframe, 1);
             let proposal = if known {
-                match_color(&edit.apply(&source), &picture, &seen)
+                match_color(&edit.apply(&source), &composite.picture(), &composite.confidence)
             } else {
-                regressed(&scene.source.narrow(0, 0, 1), &at(0), &source, &picture, &seen)
+                proposer.propose(self.looks, &source, &composite)
             };
-            composites.push((weighted + (-&seen + 1.0) * proposal).clamp(0.0, 1.0));
-            confidences.push(seen);
+            composites.push(composite.filled(&proposal).clamp(0.0, 1.0));
+            confidences.push(composite.confidence);
         }
         let edited = scene.edited.shallow_clone();
         let clip = [scene.source, edited, Tensor::cat(&composites, 0), Tensor::cat(&confidences, 0)];
@@ -124,25 +136,22 @@ impl Sight {
             &half(&to, 0),
             &Thresholds::default(),
         );
-        let seen = if random.chance(0.3) { seen * more_holes(random, &flow) } else { seen };
+        let seen = if random.chance(TORN) { seen * more_holes(random, &flow) } else { seen };
         let wear = if random.chance(0.35) { random.within(0.35, 0.8) } else { 0.0 };
         Self { flow, confidence: seen, wear }
     }
 
-    /// The warped edits of keyframe 1 (of the anchor) or 2 (of the anchor, then of keyframe 1), weighted by
-    /// their confidence, and the confidence of them together.
-    fn blend(&self, keyframe: i64, edits: &[Tensor]) -> (Tensor, Tensor) {
+    /// The warped edits of keyframe 1 (of the anchor) or 2 (of the anchor, then of keyframe 1).
+    fn composite(&self, keyframe: i64, edits: &[Tensor]) -> Composite {
         let pairs = if keyframe == 1 { 0..1 } else { 1..3 };
-        let (mut weighted, mut unseen) = (edits[0].zeros_like(), edits[0].narrow(1, 0, 1).ones_like());
-        for pair in pairs {
+        let warped = |pair: i64| {
             let edit = &edits[PAIRS[pair as usize].1 as usize];
             let warped = warp(edit, &self.flow.narrow(0, pair, 1), Sampling::Bicubic, Border::Replicate);
             let warped = if self.wear > 0.0 { gaussian(&warped, self.wear) } else { warped };
-            let share = &unseen * self.confidence.narrow(0, pair, 1);
-            weighted += &share * warped.clamp(0.0, 1.0);
-            unseen -= share;
-        }
-        (weighted, 1.0 - unseen)
+            let confidence = self.confidence.narrow(0, pair, 1);
+            WarpedEdit { picture: warped.clamp(0.0, 1.0), mask: None, confidence }
+        };
+        Composite::of(&pairs.map(warped).collect::<Vec<_>>())
     }
 }
 
@@ -173,30 +182,4 @@ fn match_color(picture: &Tensor, seen: &Tensor, confidence: &Tensor) -> Tensor {
     let gain = gain.clamp(0.8, 1.25);
     let offset = (wanted - &own * &gain).clamp(-0.1, 0.1);
     picture * gain + offset
-}
-
-/// A ridge regression from source to edit, fitted on the anchor and on what is seen of this frame: the
-/// proposal where nobody can recompute the edit.
-fn regressed(anchor: &Tensor, edit: &Tensor, source: &Tensor, seen: &Tensor, confidence: &Tensor) -> Tensor {
-    let rows = |maps: &Tensor| maps.flatten(2, 3).squeeze_dim(0).transpose(0, 1); // [pixels, channels]
-    let (known, own) = (rows(&features(anchor)), rows(&features(source)));
-    let weight = rows(&confidence.gt(0.9).to_kind(Kind::Float));
-    let weighted = (&own * weight).transpose(0, 1);
-    let gram = known.transpose(0, 1).matmul(&known) + weighted.matmul(&own);
-    let cross = known.transpose(0, 1).matmul(&rows(edit)) + weighted.matmul(&rows(seen));
-    let ridge = gram.diagonal(0, 0, 1).mean(Kind::Float) * 1e-4;
-    let ridge = Tensor::eye(gram.size()[0], (Kind::Float, gram.device())) * ridge;
-    let colors = own.matmul(&Tensor::linalg_solve(&(gram + ridge), &cross, true));
-    colors.transpose(0, 1).contiguous().view(source.size().as_slice()).clamp(0.0, 1.0)
-}
-
-fn features(source: &Tensor) -> Tensor {
-    let grey = luma(source);
-    let [fine, middle, coarse] = [1.0, 3.0, 8.0].map(|sigma| gaussian(source, sigma));
-    let (edge, dark) = ((&grey - luma(&fine)).abs(), (luma(&middle) - &grey).relu());
-    let bends = [0.25, 0.5, 0.75].map(|bend| (&grey - bend).relu());
-    let mut maps = vec![source.shallow_clone(), source.square(), source * source.roll([1], [1])];
-    maps.extend([source - &fine, &fine - &middle, coarse, edge, dark, grey.ones_like()]);
-    maps.extend(bends);
-    Tensor::cat(&maps, 1)
 }

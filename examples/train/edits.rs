@@ -94,6 +94,12 @@ impl<'a> Edit<'a> {
         Self { kin, looks, steps, only }
     }
 
+    /// One that changes colours alone.
+    pub fn recolour(random: &mut Random, looks: &'a Looks) -> Self {
+        let steps = (0..1 + random.below(2)).map(|_| color_step(random)).collect();
+        Self { kin: Kin::Color, looks, steps, only: None }
+    }
+
     /// What a prompt for it would say; empty for an edit that has no name.
     pub fn words(&self) -> String {
         if let Kin::Look(name) = self.kin { name.into() } else { String::new() }

@@ -10,6 +10,7 @@
 //! (composite, confidence, network, truth) in the `--out` folder.
 
 mod adamw;
+mod adversary;
 mod checkpoint;
 mod composites;
 mod denoising;
@@ -29,10 +30,16 @@ use std::{
 
 use anyhow::Context;
 use clap::Parser;
-use gstflowvid::{diffusion::DiffusionModel, editors::looks::Looks, torch::Placement, weights::ModelFolder};
+use gstflowvid::{
+    diffusion::DiffusionModel,
+    editors::looks::Looks,
+    torch::Placement,
+    weights::{ModelFolder, weights_file},
+};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 use adamw::AdamW;
+use adversary::Adversary;
 use composites::{Clips, Source};
 use pictures::Pictures;
 use random::Random;
@@ -78,6 +85,9 @@ struct Arguments {
     /// CPU threads; on a busy machine one is faster than two that wait for each other
     #[arg(long, default_value_t = 2)]
     threads: i32,
+    /// A run without a checkpoint begins with the folder's own weights, not from nothing
+    #[arg(long)]
+    warm: bool,
     /// Train on the CPU even where there is a GPU
     #[arg(long)]
     cpu: bool,
@@ -115,6 +125,7 @@ struct Trainer<'a> {
     model: DiffusionModel,
     folder: ModelFolder,
     optimizer: AdamW,
+    adversary: Adversary,
     training: Pictures,
     looks: Looks,
     words: Vec<String>,
@@ -142,7 +153,6 @@ impl<'a> Trainer<'a> {
         for (_, variable) in store.variables().iter().filter(|(key, _)| key.starts_with("vae.")) {
             let _ = variable.set_requires_grad(false);
         }
-        let mut optimizer = AdamW::new(&store);
         let source = |pictures, held_out| Source {
             pictures,
             looks: &looks,
@@ -152,10 +162,16 @@ impl<'a> Trainer<'a> {
             device,
         };
         let checkpoint = arguments.out.join("checkpoint.safetensors");
+        if arguments.warm {
+            fill(&store, &folder)?;
+        }
+        let mut optimizer = AdamW::new(&store);
         let restored = checkpoint::restore(&checkpoint, &mut optimizer, &store)?;
-        if restored.is_none() {
+        if restored.is_none() && !arguments.warm {
             fit_autoencoder(&store, &source(&training, false), arguments.seed);
         }
+        let mut adversary = Adversary::new(device);
+        adversary.restore(&arguments.out.join(adversary::FILE))?;
         let held_out = draw_held_out(&source(&validation, true), arguments.clips);
         let log = open_log(arguments)?;
         let seconds_before = restored.unwrap_or(0.0);
@@ -166,6 +182,7 @@ impl<'a> Trainer<'a> {
             model,
             folder,
             optimizer,
+            adversary,
             training,
             looks,
             words,
@@ -188,10 +205,10 @@ impl<'a> Trainer<'a> {
             device: self.model.placement().device,
         };
         let clips = source.draw(random, self.arguments.clips);
-        let loss = denoising::loss(&self.model, &clips, random);
-        loss.backward();
         let arc = 0.5 * (1.0 + (std::f64::consts::PI * share).cos()) + 0.01;
         let rate = self.arguments.learning_rate * arc * ((step + 1) as f64 / WARM_UP).min(1.0);
+        let loss = denoising::loss(&self.model, &clips, random, (&mut self.adversary, rate));
+        loss.backward();
         self.optimizer.step(rate);
         self.losses = (self.losses.0 + loss.double_value(&[]), self.losses.1 + 1);
     }
@@ -210,6 +227,7 @@ impl<'a> Trainer<'a> {
         println!("{row}");
         writeln!(self.log, "{row}")?;
         self.losses = (0.0, 0);
+        self.adversary.save(&self.arguments.out.join(adversary::FILE))?;
         let file = self.arguments.out.join("checkpoint.safetensors");
         checkpoint::save(&file, &self.optimizer, &self.store, seconds)
     }
@@ -229,6 +247,20 @@ fn calm(store: &VarStore, latent_channels: i64) {
             let _ = variable.narrow(1, 0, latent_channels).g_mul_scalar_(0.02);
         }
     }
+}
+
+/// Puts the folder's own weights into the store.
+fn fill(store: &VarStore, folder: &ModelFolder) -> anyhow::Result<()> {
+    let _no_grad = tch::no_grad_guard();
+    let mut variables = store.variables();
+    for component in ["unet", "controlnet", "vae", "text_encoder"] {
+        for (key, value) in Tensor::read_safetensors(weights_file(&folder.path().join(component)))? {
+            let key = format!("{component}.{key}");
+            let variable = variables.get_mut(&key).with_context(|| format!("there is no {key}"))?;
+            variable.f_copy_(&value)?;
+        }
+    }
+    Ok(())
 }
 
 fn fit_autoencoder(store: &VarStore, source: &Source, seed: u64) {

@@ -36,16 +36,27 @@ struct Canvas {
 }
 
 impl Scene {
-    pub fn draw(random: &mut Random, pictures: &Pictures, edit: &Edit, side: i64, device: Device) -> Self {
+    /// - `local`: only one of several layers is edited
+    pub fn draw(
+        random: &mut Random,
+        pictures: &Pictures,
+        (edit, local): (&Edit, bool),
+        side: i64,
+        device: Device,
+    ) -> Self {
         let canvas = side + 2 * MARGIN;
         let vigour = [0.3, 1.0, 1.0, 1.6][random.below(4)] * side as f64 / 128.0;
         let mut scene = None;
-        for layer in 0..1 + random.below(3) {
+        let layers = if local { 2 + random.below(2) } else { 1 + random.below(3) };
+        let only = local.then(|| random.below(layers));
+        for layer in 0..layers {
             let alpha = if layer == 0 { None } else { Some(blob(random, side, device)) };
             let reach = if layer == 0 { 9.0 } else { 15.0 };
             let motion = motion(random, canvas, reach * vigour, device);
             let picture = pictures.crop(random, canvas, device);
-            let both = Tensor::cat(&[&picture, &edit.apply(&picture)], 1);
+            let is_edited = only.is_none_or(|only| only == layer);
+            let edited = if is_edited { edit.apply(&picture) } else { picture.shallow_clone() };
+            let both = Tensor::cat(&[picture, edited], 1);
             scene = Some(paint(scene, &both, alpha.as_ref(), &motion));
         }
         let Canvas { pictures, flow } = scene.expect("there is always a background");
@@ -132,7 +143,7 @@ mod tests {
         for seed in 0..3 {
             let random = &mut Random::at(seed, 0);
             let edit = Edit::draw(random, &looks, false);
-            let scene = Scene::draw(random, &pictures, &edit, 64, Device::Cpu);
+            let scene = Scene::draw(random, &pictures, (&edit, false), 64, Device::Cpu);
             let [first, last] = [0, 2].map(|keyframe| scene.source.narrow(0, keyframe, 1));
             let flow = scene.flow.narrow(0, 1, 1); // from 2 to 0
             let error = |flow: &Tensor| {

@@ -81,6 +81,15 @@ pub use propagate::{Diffused, KeyframeConditions, Propagator};
 #[cfg(feature = "torch")]
 pub use workbench::{Composed, Workbench};
 
+/// What an edit by an unknown hand becomes before the diffusion, for the program that trains it.
+#[cfg(feature = "torch")]
+pub mod unknown_edit {
+    pub use super::{
+        composite::{Composite, WarpedEdit},
+        proposal::Proposer,
+    };
+}
+
 /// A picture on the host: interleaved RGB, full range, rows without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
