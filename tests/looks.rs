@@ -200,6 +200,7 @@ fn a_look_that_does_not_exist_is_refused() {
     assert!(config(&look("oil", "")).is_ok());
     assert!(config(&look("oli", "")).unwrap_err().contains("`oli`"));
     assert!(config(&look("starry", r#", "style": 19, "instead": "oil""#)).unwrap_err().contains("`starry`"));
+    assert!(config(&look("oil", r#", "scene_colours": 1.5"#)).unwrap_err().contains("`scene_colours`"));
 }
 
 #[test]

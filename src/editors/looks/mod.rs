@@ -53,6 +53,9 @@ struct LookConfig {
     weak_words: Vec<String>,
     /// Which style of the painterly network it is; without one it is procedural, found by its name.
     style: Option<usize>,
+    /// How far the scene's own colours shine through the paint, 0..1.
+    #[serde(default)]
+    scene_colours: f64,
     /// The procedural look that stands in while the painterly network is not installed.
     instead: Option<String>,
     /// It throws the scene's colours away: they are put back where the prompt asks for a scene too.
@@ -194,7 +197,8 @@ impl Looks {
         let styles = if stage == Stage::Medium { self.style_shares(look) } else { Vec::new() };
         if let (Some(network), false) = (&self.painterly, styles.is_empty()) {
             let share = styles.iter().map(|(_, share)| share).sum();
-            layers.push((network.forward(frames, &styles, frozen), share));
+            let painted = network.forward(frames, &styles, frozen);
+            layers.push((tools::glazed(&painted, frames, self.scene_colours(look) / share), share));
         }
         let blended =
             layers.into_iter().map(|(picture, share)| picture * share).reduce(|sum, more| sum + more);
@@ -214,6 +218,13 @@ impl Looks {
             .sum();
         let colours = tools::blur(&(scene - luma(scene)), 1.5);
         (medium + colours * (COLOUR * colourless)).clamp(0.0, 1.0)
+    }
+
+    /// How far the scene's colours shine through what the painterly network makes, times its share of the medium.
+    fn scene_colours(&self, look: &Look) -> f64 {
+        let painted =
+            look.layers.iter().filter(|&&(index, _)| matches!(self.sources[index], Source::Style(_)));
+        painted.map(|&(index, share)| self.config.looks[index].scene_colours * share).sum()
     }
 
     fn layers_of(&self, look: &Look, stage: Stage) -> impl Iterator<Item = (usize, f64)> {
@@ -239,6 +250,12 @@ fn load_painterly(folder: &std::path::Path, placement: Placement) -> Result<Opti
 
 /// How a look is computed, now that `styles` of the painterly network are there, or none.
 fn source(look: &LookConfig, styles: Option<usize>, config: &Config) -> Result<Source, String> {
+    if !(0.0..=1.0).contains(&look.scene_colours) {
+        return Err(format!(
+            "the look `{}` has `scene_colours` of {}: 0 to 1",
+            look.name, look.scene_colours
+        ));
+    }
     let procedural = |name: &str| {
         let known = procedural::find(name).map(Source::Procedural);
         known.ok_or_else(|| format!("the look `{name}` is neither procedural nor has it a `style`"))

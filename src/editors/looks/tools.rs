@@ -60,6 +60,19 @@ pub fn saturated(frames: &Tensor, factor: f64) -> Tensor {
     &grey + (frames - &grey) * factor
 }
 
+/// `painted` on glass of the scene's own colours; `share`: 0 is clear glass.
+pub fn glazed(painted: &Tensor, scene: &Tensor, share: f64) -> Tensor {
+    if share == 0.0 {
+        return painted.shallow_clone();
+    }
+    let vivid = saturated(&blur(scene, 2.0), 2.0).clamp(0.0, 1.0);
+    let [red, green, blue] = channels(&vivid);
+    let light = red.maximum(&green).maximum(&blue);
+    // As bright as glass can be, but for what is dark in the scene.
+    let glass = vivid / light.clamp_min(0.25) * (light * 1.6 + 0.1).clamp_max(1.0);
+    painted * (1.0 + (glass - 1.0) * share)
+}
+
 /// Contrast about a middle grey.
 pub fn contrast(frames: &Tensor, factor: f64) -> Tensor {
     (frames - 0.5) * factor + 0.5
@@ -227,6 +240,19 @@ mod tests {
             let worst = (averaged - 0.3).abs().max().double_value(&[]);
             assert!(worst < 1e-4, "{name}: {worst}");
         }
+    }
+
+    #[test]
+    fn glass_takes_the_scenes_hue_and_clear_glass_none() {
+        let paper = Tensor::ones([1, 3, 32, 32], (Kind::Float, Device::Cpu));
+        let scene = rgb(&paper, [0.3, 0.6, 0.3]) * &paper;
+        assert!(glazed(&paper, &scene, 0.0).equal(&paper));
+        let [red, green, _] =
+            channels(&glazed(&paper, &scene, 1.0)).map(|channel| channel.double_value(&[0, 0, 9, 9]));
+        assert!(
+            green > 0.9 && red < 0.3,
+            "{green} and {red}: as bright as glass, and greener than the scene"
+        );
     }
 
     #[test]
