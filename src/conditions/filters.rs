@@ -110,6 +110,12 @@ pub fn channel_mean(image: &Tensor) -> Tensor {
     (first + second + third) / 3.0
 }
 
+/// 0 below `low`, 1 above `high`, smooth between.
+pub fn smoothstep(values: &Tensor, low: f64, high: f64) -> Tensor {
+    let share = ((values - low) / (high - low)).clamp(0.0, 1.0);
+    &share * &share * (3.0 - 2.0 * &share)
+}
+
 /// RGB of 0..1, less ImageNet's mean and over its deviation: what networks that were trained on it expect.
 pub fn imagenet(image: &Tensor) -> Tensor {
     let channels =

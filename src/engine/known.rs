@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::conditions::filters::{gaussian, luma};
+use crate::conditions::filters::{channels, gaussian, luma, smoothstep};
 
 /// Pixels a cell, each way.
 pub const CELL: i64 = 4;
@@ -14,6 +14,11 @@ pub const DARK: f64 = 0.2;
 const SMOOTH: f64 = 0.75;
 /// A share (0..1) that is known of a cell's surroundings, so small that its gain fades.
 const FEWEST: f64 = 0.05;
+
+/// A mean difference (0..1) between edit and source up to which a cell was left as it was, and from which it was edited:
+/// codecs and rounding stay below.
+const LEFT: f64 = 0.012;
+const EDITED: f64 = 0.04;
 
 /// A picture beside what the prior makes of it, and what is known of its edit.
 #[derive(Debug)]
@@ -34,13 +39,17 @@ impl Known<'_> {
         (self.edit - self.prior) * self.known
     }
 
-    /// How much lighter each cell's edit is than the prior says, as a logarithm, `[1, 3, h / 4, w / 4]`; 0 where nothing is
-    /// known. A thing that moves into the light keeps its colour by it, and not by a difference.
-    pub fn gains(&self) -> Tensor {
+    /// What each cell's edit says of tone, `[1, 4, h / 4, w / 4]`: how much lighter each channel is than the prior says, as
+    /// a logarithm, 0 where nothing is known; and whether the edit left the cell as it was, 0..1. A thing that moves into the
+    /// light keeps its colour by a logarithm, and not by a difference.
+    pub fn tone(&self) -> Tensor {
         let smooth = |maps: &Tensor| gaussian(&cells(maps), SMOOTH);
         let around = smooth(self.known).clamp_min(FEWEST);
-        let [edit, prior] = [self.edit, self.prior].map(|maps| smooth(&(maps * self.known)) / &around + DARK);
-        (edit / prior).log()
+        let seen = |maps: &Tensor| smooth(&(maps * self.known)) / &around;
+        let gains = ((seen(self.edit) + DARK) / (seen(self.prior) + DARK)).log();
+        let [red, green, blue] = channels(&(self.edit - self.source).abs());
+        let changed = seen(&red.maximum(&green).maximum(&blue));
+        Tensor::cat(&[gains, 1.0 - smoothstep(&changed, LEFT, EDITED)], 1)
     }
 
     /// What its cells look like: colours near and far, what the prior makes of them, and how busy they are at two scales;

@@ -13,7 +13,7 @@ use super::{
     known::{CELL, DARK, Known, TONE, busyness, cells, rows},
     tone::{self, Witness},
 };
-use crate::conditions::filters::gaussian;
+use crate::conditions::filters::{gaussian, smoothstep};
 
 /// A cell is a hole where more of it is unseen, 0..1.
 const UNSEEN: f64 = 0.3;
@@ -33,6 +33,10 @@ const SAME: f64 = 0.002;
 const CALMEST: f64 = 0.3;
 /// A busyness below which none can be told, 0..1.
 const CALM: f64 = 0.003;
+/// How surely the edit left a place as it was so that it begins to be left so, and so that it is; what is edited may look
+/// much like what is not.
+const UNSURE: f64 = 0.5;
+const SURE: f64 = 0.9;
 /// A mean squared difference that nothing reaches.
 const NOWHERE: f64 = 1.0;
 
@@ -51,14 +55,16 @@ pub fn transfer(anchor: &Known, frame: &Known, unseen: &Tensor) -> Tensor {
     let (differences, choice) = choose(&theirs, &own, &offsets);
     let places = Places::new(&choice, &offsets);
 
-    let gains = anchor.gains();
-    let copied = Witness { gains: places.copy(&gains), sure: (differences / -SAME).exp() };
-    let alike = tone::alike([&theirs, &own], &gains, &holes);
-    let gains = enlarged(&tone::gains(frame, &copied, &alike));
+    let told = anchor.tone();
+    let copied = Witness { tone: places.copy(&told), sure: (differences / -SAME).exp() };
+    let alike = tone::alike([&theirs, &own], &told, &holes);
+    let tone = enlarged(&tone::tone(frame, &copied, &alike));
     let calmer = ((own_busy + CALM) / (places.copy(&busy) + CALM)).clamp(CALMEST, 1.0);
     let unexplained = anchor.unexplained();
     let texture = places.copy(&(&unexplained - gaussian(&unexplained, TONE))) * enlarged(&calmer);
-    ((frame.prior + DARK) * gains.exp() - DARK + texture).clamp(0.0, 1.0)
+    let edit = ((frame.prior + DARK) * tone.narrow(1, 0, 3).exp() - DARK + texture).clamp(0.0, 1.0);
+    let left = smoothstep(&tone.narrow(1, 3, 1), UNSURE, SURE);
+    &edit + left * (frame.source - &edit)
 }
 
 /// From a value a cell to one a pixel.
@@ -218,6 +224,24 @@ mod tests {
         let nowhere = Tensor::zeros([1, 1, HEIGHT, WIDTH], (Kind::Float, Device::Cpu));
         let difference = (found(&anchor, &frame, 1.0, Some(&nowhere)) - frame).abs().max();
         assert!(difference.double_value(&[]) < 1e-6);
+    }
+
+    /// Whatever the prior makes of it.
+    #[test]
+    fn what_the_edit_left_as_it_was_is_the_source() {
+        let (anchor, frame) = (source(90.0, 1), source(60.0, 2));
+        let everywhere = Tensor::ones([1, 1, HEIGHT, WIDTH], (Kind::Float, Device::Cpu));
+        let edit = anchor.where_self(&along_x().gt(90.0), &(&anchor * 0.5));
+        let wrong = &frame + (along_x() * 1.3).sin() * 0.2;
+        let known = |source, prior, edit, known| Known { source, prior, edit, known };
+        let (anchor, nowhere) = (known(&anchor, &anchor, &edit, &everywhere), 1.0 - &everywhere);
+        let found = transfer(&anchor, &known(&frame, &wrong, &frame, &nowhere), &everywhere);
+        let apart = |from: i64, to: i64| {
+            let part = |picture: &Tensor| picture.narrow(3, from, to - from);
+            (part(&found) - part(&frame)).abs().mean(Kind::Float).double_value(&[])
+        };
+        let (left, edited) = (apart(80, 150), apart(10, 50));
+        assert!(left < 0.005 && edited > 0.1, "{left} and {edited}");
     }
 
     #[test]

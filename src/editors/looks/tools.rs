@@ -3,6 +3,7 @@
 
 use tch::{Kind, Tensor};
 
+pub use crate::conditions::filters::smoothstep;
 use crate::conditions::{
     filters::{self, channels, gaussian, luma, resize, scharr},
     warp::{Border, Sampling, warp},
@@ -41,12 +42,6 @@ pub fn blur(frames: &Tensor, sigma: f64) -> Tensor {
 /// One colour as `[1, 3, 1, 1]`.
 pub fn rgb(like: &Tensor, colour: [f64; 3]) -> Tensor {
     Tensor::from_slice(&colour).to_device(like.device()).to_kind(like.kind()).view([1, 3, 1, 1])
-}
-
-/// 0 below `low`, 1 above `high`, smooth between.
-pub fn smoothstep(values: &Tensor, low: f64, high: f64) -> Tensor {
-    let share = ((values - low) / (high - low)).clamp(0.0, 1.0);
-    &share * &share * (3.0 - 2.0 * &share)
 }
 
 /// `first` where `share` is 0, `second` where it is 1.
