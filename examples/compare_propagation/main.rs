@@ -73,7 +73,9 @@ fn main() -> anyhow::Result<()> {
         "{} frames; errors in 0..255 along the source's motion, on pixels that both frames show;",
         clip.frames.len()
     );
-    println!("sharpness and edit over those of the look computed for each frame alone.\n");
+    println!(
+        "sharpness, seam and edit over those of the look computed for each frame with the first one's statistics.\n"
+    );
     println!(
         "| edit | video | 1 apart | 16 apart | to the first | flicker | drift | sharpness re-drawn | held | seam | edit | missed |"
     );
@@ -83,7 +85,7 @@ fn main() -> anyhow::Result<()> {
     }
     for look in &arguments.picture {
         let file = std::env::temp_dir().join(format!("compare_propagation-{}.png", std::process::id()));
-        tensors::to_image(&clip.look_per_frame(look)[0]).save(&file)?;
+        tensors::to_image(&clip.look_per_frame(look, false)[0]).save(&file)?;
         let parameters = EditParameters { edited_frame: Some(file.clone()), ..Default::default() };
         let compared = clip.compare(&format!("picture: {look}"), &parameters);
         fs::remove_file(&file)?;
@@ -121,8 +123,10 @@ impl Clip {
     /// One row a video.
     fn compare(&self, name: &str, parameters: &EditParameters) -> anyhow::Result<()> {
         let prompt = name.trim_start_matches("picture: ");
-        let look = self.look_per_frame(prompt);
-        let truth = self.meter(&look);
+        let look = self.look_per_frame(prompt, false);
+        // A painterly network paints another scene in other colours: what is to be carried is the first frame's way.
+        let kept = self.look_per_frame(prompt, true);
+        let truth = self.meter(&kept);
         let measure = |video: &[Tensor]| Measures::of(&self.meter(video), &self.source, Some(&truth), &[]);
         let carried = |propagation| edit(&self.frames, &EditParameters { propagation, ..parameters.clone() });
         let (warp, diffusion) = (carried(Propagation::Warp)?, carried(Propagation::Diffusion)?);
@@ -135,9 +139,12 @@ impl Clip {
         self.print_row(name, ("diffusion", &diffusion), &diffused, &missed)
     }
 
-    fn look_per_frame(&self, prompt: &str) -> Vec<Tensor> {
+    /// - `frozen`: with the first frame's statistics, not each frame's own
+    fn look_per_frame(&self, prompt: &str, frozen: bool) -> Vec<Tensor> {
         let look = self.looks.understand(prompt, "").look;
-        self.sources.iter().map(|source| self.looks.apply(&look, source, 1.0, None)).collect()
+        let frozen = frozen.then(|| self.looks.freeze(&look, &self.sources[0]));
+        let frozen = frozen.as_ref();
+        self.sources.iter().map(|source| self.looks.apply(&look, source, 1.0, frozen)).collect()
     }
 
     fn meter(&self, video: &[Tensor]) -> Meter {
