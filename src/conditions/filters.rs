@@ -10,13 +10,23 @@ pub fn gaussian(image: &Tensor, sigma: f64) -> Tensor {
     let weights: Vec<f64> = (-radius..=radius).map(|x| (-0.5 * (x as f64 / sigma).powi(2)).exp()).collect();
     let total: f64 = weights.iter().sum();
     let weights: Vec<f32> = weights.iter().map(|weight| (weight / total) as f32).collect();
-    separable(image, &weights, &weights)
+    separable(image, &weights)
 }
 
 /// Mean of a square window of odd `side`.
 pub fn mean(image: &Tensor, side: i64) -> Tensor {
-    let weights = vec![1.0 / side as f32; side as usize];
-    separable(image, &weights, &weights)
+    sum_along(&sum_along(image, 3, side), 2, side) / (side * side) as f64
+}
+
+/// Sum of each pixel's `side` (odd) nearest ones along `dim`; see [`around`].
+fn sum_along(image: &Tensor, dim: i64, side: i64) -> Tensor {
+    let length = image.size()[dim as usize];
+    let padded = padded_along(image, dim, side / 2);
+    let mut sum = padded.narrow(dim, 0, length).copy();
+    for offset in 1..side {
+        sum += padded.narrow(dim, offset, length);
+    }
+    sum
 }
 
 /// Horizontal and vertical derivative by Scharr's kernel, a pixel value per pixel.
@@ -37,34 +47,30 @@ pub fn derivative(image: &Tensor, dim: i64) -> Tensor {
 /// The picture moved along `dim`, so that each pixel shows its `N` (odd) nearest ones, from those before it to those
 /// after it. On a CPU arithmetic on these is several times faster than a convolution or a pooling.
 fn around<const N: usize>(image: &Tensor, dim: i64) -> [Tensor; N] {
-    let (length, reach) = (image.size()[dim as usize], N as i64 / 2);
-    let pad = if dim == 3 { [reach, reach, 0, 0] } else { [0, 0, reach, reach] };
-    let padded = image.replication_pad2d(pad);
+    let length = image.size()[dim as usize];
+    let padded = padded_along(image, dim, N as i64 / 2);
     std::array::from_fn(|offset| padded.narrow(dim, offset as i64, length))
 }
 
-/// Correlates rows with `horizontal`, then columns with `vertical`; both odd.
-fn separable(image: &Tensor, horizontal: &[f32], vertical: &[f32]) -> Tensor {
+fn padded_along(image: &Tensor, dim: i64, reach: i64) -> Tensor {
+    image.replication_pad2d(if dim == 3 { [reach, reach, 0, 0] } else { [0, 0, reach, reach] })
+}
+
+/// Correlates rows, then columns with `weights`, of which there is an odd number.
+fn separable(image: &Tensor, weights: &[f32]) -> Tensor {
     let size = image.size();
     let [batch, channels, height, width] = size[..] else { unreachable!("an image is 4-dimensional") };
     let planes = batch * channels;
-    let (x, y) = (horizontal.len() as i64, vertical.len() as i64);
-    let kernel = |weights: &[f32], shape: [i64; 4]| {
-        let weights = Tensor::from_slice(weights).to_device(image.device()).to_kind(image.kind());
-        weights.view(shape).expand([planes, -1, -1, -1], false).contiguous()
-    };
+    let side = weights.len() as i64;
+    let weights = Tensor::from_slice(weights).to_device(image.device()).to_kind(image.kind());
+    let kernel = |shape: [i64; 4]| weights.view(shape).expand([planes, -1, -1, -1], false).contiguous();
     // Depthwise in channels-last: on a CPU 20 times faster than one channel at a time.
-    let padded = channels_last(&image.reshape([1, planes, height, width])).replication_pad2d([
-        x / 2,
-        x / 2,
-        y / 2,
-        y / 2,
-    ]);
+    let padded = channels_last(&image.reshape([1, planes, height, width])).replication_pad2d([side / 2; 4]);
     let correlate = |planar: &Tensor, kernel: &Tensor| {
         planar.conv2d(kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], planes)
     };
-    let rows = correlate(&padded, &kernel(horizontal, [1, 1, 1, x]));
-    correlate(&rows, &kernel(vertical, [1, 1, y, 1])).contiguous().view(size.as_slice())
+    let rows = correlate(&padded, &kernel([1, 1, 1, side]));
+    correlate(&rows, &kernel([1, 1, side, 1])).contiguous().view(size.as_slice())
 }
 
 /// Median of each row of five, then of each column of five: close to the 5x5 median, at a tenth of its cost.

@@ -23,8 +23,9 @@ pub fn to_tensor(picture: &Picture, device: Device) -> Tensor {
             (Tensor::from_slice(&samples), U16_MAX)
         }
     };
-    let planes = uploaded(&samples, device).view(size).permute([2, 0, 1]).unsqueeze(0);
-    planes.to_kind(Kind::Float).contiguous() / max
+    // Parted into planes while a sample is a byte.
+    let planes = uploaded(&samples, device).view(size).permute([2, 0, 1]).unsqueeze(0).contiguous();
+    planes.to_kind(Kind::Float) / max
 }
 
 /// To a card from pinned memory, so that nobody waits for the copy.

@@ -6,10 +6,10 @@
 
 use tch::Tensor;
 
-use crate::conditions::filters::luma;
+use crate::conditions::filters::{luma, mean, resize};
 
-/// Radius of the window in which the edit follows the source in one way, in pixels of the processing size.
-const RADIUS: i64 = 2;
+/// Side of the window in which the edit follows the source in one way, in pixels of the processing size.
+const WINDOW: i64 = 5;
 /// Variance (0..1 squared) below which a window counts as flat and its slope goes to zero.
 const FLAT: f64 = 1.3e-4;
 
@@ -32,7 +32,7 @@ pub fn upscale(edit: &Tensor, guide: Option<&Tensor>, source: &Tensor) -> Tensor
     if let Some(guide) = guide {
         let small = luma(guide);
         let detail = luma(source) - smooth(&small);
-        let slope = slope(&small, edit).upsample_bilinear2d([height, width], false, None, None);
+        let slope = resize(&slope(&small, edit), (height, width));
         let _ = enlarged.addcmul_(&slope, &detail);
     }
     enlarged.clamp_(0.0, 1.0)
@@ -40,16 +40,11 @@ pub fn upscale(edit: &Tensor, guide: Option<&Tensor>, source: &Tensor) -> Tensor
 
 /// How the edit's colours change with the source's luma around each pixel, `[1, 3, h, w]`.
 fn slope(luma: &Tensor, edit: &Tensor) -> Tensor {
-    let (luma_mean, edit_mean) = (mean(luma), mean(edit));
-    let covariance = mean(&(luma * edit)) - &luma_mean * &edit_mean;
-    let variance = mean(&luma.square()) - luma_mean.square();
-    mean(&(covariance / (variance + FLAT)))
-}
-
-/// Mean of the window around each pixel, over the part of it that lies inside.
-fn mean(maps: &Tensor) -> Tensor {
-    let side = 2 * RADIUS + 1;
-    maps.avg_pool2d([side, side], [1, 1], [RADIUS, RADIUS], false, false, None)
+    let around = |maps: &Tensor| mean(maps, WINDOW);
+    let (luma_mean, edit_mean) = (around(luma), around(edit));
+    let covariance = around(&(luma * edit)) - &luma_mean * &edit_mean;
+    let variance = around(&luma.square()) - luma_mean.square();
+    around(&(covariance / (variance + FLAT)))
 }
 
 #[cfg(test)]
@@ -57,7 +52,6 @@ mod tests {
     use tch::Kind;
 
     use super::*;
-    use crate::conditions::filters::resize;
     use crate::torch::testing::uniform;
 
     /// Blocks that differ in light, and a little in colour.
