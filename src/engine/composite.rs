@@ -2,6 +2,7 @@
 
 use tch::Tensor;
 
+use super::known::TONE;
 use crate::conditions::filters::{gaussian, luma};
 
 /// An edited frame sampled along the flow onto another frame.
@@ -95,6 +96,15 @@ impl Composite {
         self.mask.as_ref().unwrap_or(&self.confidence)
     }
 
+    /// With the tone of `proposal`, the edit of the very frame, and its own texture. Light that changes, and content that
+    /// changes so slowly that it passes every test from one keyframe to the next (a mouth that opens), would else stay as it was.
+    ///
+    /// - `proposal`: `[1, 3, h, w]`, 0..1
+    pub fn toned(self, proposal: &Tensor) -> Self {
+        let missing = gaussian(&(proposal - self.filled(proposal)), TONE);
+        Self { weighted: self.weighted + missing * &self.confidence, ..self }
+    }
+
     /// The composite with `proposal` where no edit sees, `[1, 3, h, w]`.
     pub fn filled(&self, proposal: &Tensor) -> Tensor {
         &self.weighted + (1.0 - &self.confidence) * proposal
@@ -139,6 +149,18 @@ mod tests {
 
     fn row(image: &Tensor) -> Vec<f64> {
         (0..image.size()[3]).map(|x| image.double_value(&[0, 0, 0, x])).collect()
+    }
+
+    #[test]
+    fn it_takes_on_a_tone_and_keeps_its_texture() {
+        let stripes = (Tensor::arange(48, (Kind::Float, Device::Cpu)) * 2.0).sin() * 0.2;
+        let picture = (stripes + 0.5).expand([1, 3, 48, 48], false).contiguous();
+        let confidence = picture.narrow(1, 0, 1).ones_like();
+        let proposal = picture.ones_like() * 0.3;
+        let composite = Composite::of(&[WarpedEdit { picture: picture.copy(), mask: None, confidence }]);
+        let toned = composite.toned(&proposal).picture().narrow(3, 12, 24);
+        let difference = (toned - (picture.narrow(3, 12, 24) - 0.2)).abs().max().double_value(&[]);
+        assert!(difference < 0.02, "{difference}");
     }
 
     #[test]

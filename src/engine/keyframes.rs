@@ -90,6 +90,7 @@ fn filled(
 ) -> Result<Keyframe, EngineError> {
     let (model, image) = (work.model, &source.image);
     let proposal = work.run("propose", || shot.proposer.propose(&model.looks, image, &composite))?;
+    let composite = work.run("propose", || shot.proposer.tone(&model.looks, composite, &proposal))?;
     if let Some(composed) = &mut work.composed {
         composed.push(Composed {
             stream_time: source.stream_time,

@@ -125,6 +125,15 @@ impl Proposer {
         )
     }
 
+    /// `composite` with the tone that the `proposal` for the same frame is sure of: of a look that is arithmetic on pixels, all
+    /// of it. A network that paints flickers in tone as well, and a prior knows less than the composite.
+    pub fn tone(&self, looks: &Looks, composite: Composite, proposal: &Tensor) -> Composite {
+        match self {
+            Self::Look { look, .. } if !looks.is_painterly(look) => composite.toned(proposal),
+            _ => composite,
+        }
+    }
+
     /// What [`propose`](Self::propose) adds texture to: tone and colour by the closed-form prior, `[1, 3, h, w]`, 0..1.
     /// `None` where a look proposes.
     pub fn prior(&self, source: &Tensor, composite: &Composite) -> Option<Tensor> {
