@@ -49,7 +49,7 @@ impl Refinement {
 
     /// From a motion that is off by a few pixels at most.
     pub fn steady() -> Self {
-        Self { levels: vec![(0.25, 1), (0.5, 1), (1.0, 1)], ..Self::default() }
+        Self { levels: vec![(0.25, 3), (0.5, 2), (1.0, 1)], ..Self::default() }
     }
 
     /// Refines `flow`, which leads from `source` to `target`.
