@@ -143,7 +143,7 @@ impl Proposer {
     }
 
     /// The Laplacian energy that the edit of `source` should have where `confidence` is high; see
-    /// [`sharpness::hold`].
+    /// `sharpness::hold`.
     ///
     /// - `proposal`: what [`propose`](Self::propose) gave for this frame
     pub fn sharpness(&self, source: &Tensor, proposal: &Tensor, confidence: &Tensor) -> f64 {
