@@ -184,6 +184,26 @@ fn another_prompt_starts_anew_and_another_look_comes() {
     assert!(difference(bytes(&first, 4), bytes(&second, 0)) > 20.0);
 }
 
+/// So slowly that no keyframe differs enough from the one before to be drawn anew.
+#[test]
+fn a_look_follows_a_light_that_fades() {
+    let faded = |mut frame: Frame, index: usize| {
+        let Samples::U8(samples) = &frame.picture.samples else { unreachable!("eight bits") };
+        let darker = |&sample: &u8| (f64::from(sample) * (1.0 - 0.03 * index as f64)) as u8;
+        let samples = Samples::U8(samples.iter().map(darker).collect());
+        frame.picture = Arc::new(Picture { samples, ..Picture::clone(&frame.picture) });
+        frame
+    };
+    let still = |index: usize| faded(frames(0, 1, |_| 0).remove(0), index);
+    let parameters = EditParameters { prompt: "film noir".into(), batch_size: 5, ..parameters() };
+    let timed = |index: usize| Frame { stream_time: index as u64 * 40 * MILLISECOND, ..still(index) };
+    let carried = edit(embedded_engine().as_mut(), (0..9).map(timed).collect(), &parameters);
+    let alone = edit(embedded_engine().as_mut(), vec![still(8)], &parameters);
+    let apart = difference(bytes(&carried, 8), bytes(&alone, 0));
+    let faded = difference(bytes(&carried, 0), bytes(&alone, 0));
+    assert!(apart < 4.0 && faded > 20.0, "{apart} of {faded}");
+}
+
 #[test]
 fn strength_zero_is_the_source() {
     let mut engine = embedded_engine();

@@ -107,7 +107,12 @@ impl Proposer {
     pub fn propose(&self, looks: &Looks, source: &Tensor, composite: &Composite) -> Tensor {
         let seen = composite.picture();
         let Self::Prior { pictures, anchor, .. } = self else {
-            return match_color(&self.edit(looks, source), &seen, &composite.confidence);
+            let edit = self.edit(looks, source);
+            return if self.knows_tone(looks) {
+                edit
+            } else {
+                match_color(&edit, &seen, &composite.confidence)
+            };
         };
         let features = Features::new(source);
         let prior = fitted(pictures, &features, composite);
@@ -125,13 +130,15 @@ impl Proposer {
         )
     }
 
-    /// `composite` with the tone that the `proposal` for the same frame is sure of: of a look that is arithmetic on pixels, all
-    /// of it. A network that paints flickers in tone as well, and a prior knows less than the composite.
+    /// `composite` with the tone of the `proposal` for the same frame, where that is known for sure.
     pub fn tone(&self, looks: &Looks, composite: Composite, proposal: &Tensor) -> Composite {
-        match self {
-            Self::Look { look, .. } if !looks.is_painterly(look) => composite.toned(proposal),
-            _ => composite,
-        }
+        if self.knows_tone(looks) { composite.toned(proposal) } else { composite }
+    }
+
+    /// Whether proposals have the very tone that their frames should have: of a look that is arithmetic on pixels. A network
+    /// that paints flickers in tone as well, and a prior knows less than the composite.
+    fn knows_tone(&self, looks: &Looks) -> bool {
+        matches!(self, Self::Look { look, .. } if !looks.is_painterly(look))
     }
 
     /// What [`propose`](Self::propose) adds texture to: tone and colour by the closed-form prior, `[1, 3, h, w]`, 0..1.
