@@ -123,15 +123,15 @@ impl Clip {
     /// One row a video.
     fn compare(&self, name: &str, parameters: &EditParameters) -> anyhow::Result<()> {
         let prompt = name.trim_start_matches("picture: ");
+        let painterly = self.looks.is_painterly(&self.looks.understand(prompt, "").look);
         let look = self.look_per_frame(prompt, false);
         // A painterly network paints another scene in other colours: what is to be carried is the first frame's way.
-        let kept = self.look_per_frame(prompt, true);
-        let truth = self.meter(&kept);
+        let truth =
+            if painterly { self.meter(&self.look_per_frame(prompt, true)) } else { self.meter(&look) };
         let measure = |video: &[Tensor]| Measures::of(&self.meter(video), &self.source, Some(&truth), &[]);
         let carried = |propagation| edit(&self.frames, &EditParameters { propagation, ..parameters.clone() });
         let (warp, diffusion) = (carried(Propagation::Warp)?, carried(Propagation::Diffusion)?);
         let (per_frame, warped, diffused) = (measure(&look), measure(&warp), measure(&diffusion));
-        let painterly = self.looks.is_painterly(&self.looks.understand(prompt, "").look);
         let missed = Targets { painterly, per_frame: &per_frame, warp: &warped }.missed(&diffused);
         self.print_row(name, ("source", &self.sources), &measure(&self.sources), &[])?;
         self.print_row(name, ("look per frame", &look), &per_frame, &[])?;

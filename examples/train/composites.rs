@@ -81,16 +81,15 @@ impl Source<'_> {
         let sight = Sight::of(random, &scene);
         let known = !local && random.chance(0.55);
         let at = |index: i64| scene.edited.narrow(0, index, 1);
-        let proposer = Proposer::from_edit(&scene.source.narrow(0, 0, 1), &at(0));
+        let proposer = (!known).then(|| Proposer::from_edit(&scene.source.narrow(0, 0, 1), &at(0)));
         let mut composites = vec![at(0)];
         let mut confidences = vec![at(0).narrow(1, 0, 1).ones_like()];
         for keyframe in 1..KEYFRAMES {
             let composite = sight.composite(keyframe, &composites);
             let source = scene.source.narrow(0, keyframe, 1);
-            let proposal = if known {
-                match_color(&edit.apply(&source), &composite.picture(), &composite.confidence)
-            } else {
-                proposer.propose(self.looks, &source, &composite)
+            let proposal = match &proposer {
+                Some(proposer) => proposer.propose(self.looks, &source, &composite),
+                None => match_color(&edit.apply(&source), &composite.picture(), &composite.confidence),
             };
             composites.push(composite.filled(&proposal).clamp(0.0, 1.0));
             confidences.push(composite.confidence);

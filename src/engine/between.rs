@@ -104,8 +104,8 @@ impl Gap<'_> {
         let model = work.model;
         let [first, second] = work.run("flow between", || self.warped(&model.flow, source))?;
         let composite = work.run("blend", || Composite::between(&first, &second, self.time))?;
-        let proposal = work.run("propose", || shot.proposer.propose(&model.looks, source, &composite))?;
-        let composite = work.run("propose", || shot.proposer.tone(&model.looks, composite, &proposal))?;
+        let (proposal, composite) =
+            work.run("propose", || shot.proposer.complete(&model.looks, source, composite))?;
         let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
         Ok(Finished {
             edit: composite.filled(&proposal),

@@ -89,8 +89,8 @@ fn filled(
     composite: Composite,
 ) -> Result<Keyframe, EngineError> {
     let (model, image) = (work.model, &source.image);
-    let proposal = work.run("propose", || shot.proposer.propose(&model.looks, image, &composite))?;
-    let composite = work.run("propose", || shot.proposer.tone(&model.looks, composite, &proposal))?;
+    let (proposal, composite) =
+        work.run("propose", || shot.proposer.complete(&model.looks, image, composite))?;
     if let Some(composed) = &mut work.composed {
         composed.push(Composed {
             stream_time: source.stream_time,

@@ -130,9 +130,11 @@ impl Proposer {
         )
     }
 
-    /// `composite` with the tone of the `proposal` for the same frame, where that is known for sure.
-    pub fn tone(&self, looks: &Looks, composite: Composite, proposal: &Tensor) -> Composite {
-        if self.knows_tone(looks) { composite.toned(proposal) } else { composite }
+    /// As [`propose`](Self::propose); and `composite`, with the proposal's tone where that is known for sure.
+    pub fn complete(&self, looks: &Looks, source: &Tensor, composite: Composite) -> (Tensor, Composite) {
+        let proposal = self.propose(looks, source, &composite);
+        let composite = if self.knows_tone(looks) { composite.toned(&proposal) } else { composite };
+        (proposal, composite)
     }
 
     /// Whether proposals have the very tone that their frames should have: of a look that is arithmetic on pixels. A network
