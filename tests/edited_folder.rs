@@ -171,8 +171,10 @@ fn where_two_pictures_of_one_edit_meet_nothing_jumps() {
     let mut sorted = steps.clone();
     sorted.sort_by(f64::total_cmp);
     let median = sorted[steps.len() / 2];
+    // Half a code value is no jump that anybody sees.
+    let most = (1.2 * median).max(0.5);
     for index in [5, 6] {
-        assert!(steps[index - 1] <= 1.2 * median, "frame {index}: {steps:.2?}, median {median:.2}");
+        assert!(steps[index - 1] <= most, "frame {index}: {steps:.2?}, median {median:.2}");
     }
 }
 

@@ -151,7 +151,9 @@ fn best_overlay(under: &Tensor, over: &Tensor) -> (f64, (i64, i64)) {
     let ([.., h, w], [.., over_h, over_w]) = (&under.size()[..], &over.size()[..]) else {
         unreachable!("an image is 4-dimensional")
     };
-    let (size, dims) = ([h + over_h, w + over_w], [-2, -1]);
+    // Transforms of a length that is a prime, as some of the sums are, take many times as long.
+    let fast = |length: i64| length.unsigned_abs().next_power_of_two() as i64;
+    let (size, dims) = ([fast(h + over_h), fast(w + over_w)], [-2, -1]);
     let spectrum = |map: &Tensor| map.fft_rfft2(size.as_slice(), dims.as_slice(), "backward");
     let spectra =
         |map: &Tensor| [map.ones_like(), map.shallow_clone(), map.square()].map(|map| spectrum(&map));

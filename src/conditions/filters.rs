@@ -129,10 +129,37 @@ pub fn imagenet(image: &Tensor) -> Tensor {
     (image - channels([0.485, 0.456, 0.406])) / channels([0.229, 0.224, 0.225])
 }
 
+/// Mean of each two by two pixels; where a side is odd, its last ones count twice.
+pub fn halved(image: &Tensor) -> Tensor {
+    let [.., height, width] = image.size()[..] else { unreachable!("an image is 4-dimensional") };
+    let even = if height % 2 + width % 2 == 0 {
+        image.shallow_clone()
+    } else {
+        image.replication_pad2d([0, width % 2, 0, height % 2])
+    };
+    // A pooling takes five times as long on a CPU.
+    let pairs = |image: &Tensor, dim| image.slice(dim, 0, None, 2) + image.slice(dim, 1, None, 2);
+    pairs(&pairs(&even, 2), 3) * 0.25
+}
+
+/// What was [`halved`] some times from an image of `size`, at its size again.
+pub fn enlarged(image: &Tensor, halvings: u32, size: &[i64]) -> Tensor {
+    let [.., height, width] = image.size()[..] else { unreachable!("an image is 4-dimensional") };
+    let whole = resize(image, (height << halvings, width << halvings));
+    whole.narrow(2, 0, size[2]).narrow(3, 0, size[3])
+}
+
 /// `image` resized without aliasing; `size` is height and width of the result.
 pub fn resize(image: &Tensor, size: (i64, i64)) -> Tensor {
-    if image.size()[2..] == [size.0, size.1] {
+    let [.., height, width] = image.size()[..] else { unreachable!("an image is 4-dimensional") };
+    if (height, width) == size {
         return image.shallow_clone();
+    }
+    if height <= size.0 && width <= size.1 {
+        // Nothing can alias. Plane by plane: on a CPU a third of the time that three channels take.
+        let planes = image.reshape([-1, 1, height, width]);
+        let enlarged = planes.upsample_bilinear2d([size.0, size.1], false, None, None);
+        return enlarged.view([image.size()[0], image.size()[1], size.0, size.1]);
     }
     image.internal_upsample_bilinear2d_aa([size.0, size.1], false, None, None)
 }

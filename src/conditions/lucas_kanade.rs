@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::{
-    filters::{gaussian, luma, median, resize, scharr},
+    filters::{enlarged, gaussian, halved, luma, median, resize, scharr},
     flow::length,
     warp::{Border, Sampling, warp},
 };
@@ -11,8 +11,8 @@ use super::{
 /// How a flow is refined.
 #[derive(Debug, Clone)]
 pub struct Refinement {
-    /// Scale of the pictures and number of iterations there, coarse to fine.
-    pub levels: Vec<(f64, usize)>,
+    /// How often the pictures are halved and the number of iterations there, coarse to fine.
+    pub levels: Vec<(u32, usize)>,
     /// Sigma of the window in which motion is taken as constant, pixels.
     pub window: f64,
     /// Added to the gradient energy (grey 0..255, squared), so that flat windows keep the flow they have.
@@ -26,30 +26,30 @@ pub struct Refinement {
 impl Default for Refinement {
     /// The values measured for the embedded model: three iterations at half size, three at full.
     fn default() -> Self {
-        Self { levels: vec![(0.5, 3), (1.0, 3)], window: 2.0, damping: 6.0, robust: 20.0, max_step: 1.0 }
+        Self { levels: vec![(1, 3), (0, 2)], window: 2.0, damping: 6.0, robust: 20.0, max_step: 1.0 }
     }
 }
 
 impl Refinement {
     /// From no flow at all, over a pyramid down to a sixteenth.
     pub fn pyramid() -> Self {
-        let levels = vec![(1.0 / 16.0, 6), (0.125, 5), (0.25, 4), (0.5, 3), (1.0, 2)];
+        let levels = vec![(4, 6), (3, 5), (2, 4), (1, 3), (0, 2)];
         Self { levels, ..Self::default() }
     }
 
     /// From what was matched at half size.
     pub fn halved() -> Self {
-        Self { levels: vec![(0.25, 4), (0.5, 3), (1.0, 2)], ..Self::default() }
+        Self { levels: vec![(2, 4), (1, 3), (0, 1)], ..Self::default() }
     }
 
     /// From a tracked motion: each of its steps was refined before.
     pub fn tracked() -> Self {
-        Self { levels: vec![(0.5, 2), (1.0, 2)], ..Self::default() }
+        Self { levels: vec![(1, 2), (0, 1)], ..Self::default() }
     }
 
     /// From a motion that is off by a few pixels at most.
     pub fn steady() -> Self {
-        Self { levels: vec![(0.25, 3), (0.5, 2), (1.0, 1)], ..Self::default() }
+        Self { levels: vec![(2, 3), (1, 2), (0, 1)], ..Self::default() }
     }
 
     /// Refines `flow`, which leads from `source` to `target`.
@@ -62,20 +62,22 @@ impl Refinement {
     pub fn refine(&self, source: &Tensor, target: &Tensor, flow: &Tensor) -> Tensor {
         let (source, target) = (luma(source) * 255.0, luma(target) * 255.0);
         let mut flow = flow.copy(); // `+=` writes in place
-        for &(scale, iterations) in &self.levels {
-            let small = (scaled(&source, scale), scaled(&target, scale));
-            let before = resize_flow(&flow, small.0.size());
+        for &(halvings, iterations) in &self.levels {
+            let [source, target] = [&source, &target].map(|image| smaller(image, halvings));
+            let before = smaller(&flow, halvings) / f64::from(1 << halvings);
             let mut refined = before.shallow_clone();
             for _ in 0..iterations {
-                refined = median(&(&refined + self.step(&small.0, &small.1, &refined)));
+                refined = &refined + self.step(&source, &target, &refined);
             }
             // Only the change is enlarged: what the flow already resolves finely is kept.
-            flow += resize_flow(&(refined - before), source.size());
+            let change = (refined - before) * f64::from(1 << halvings);
+            flow += enlarged(&change, halvings, &flow.size());
         }
         flow
     }
 
-    /// The motion that one linearisation adds, `[n, 2, h, w]`.
+    /// The motion that one linearisation adds, `[n, 2, h, w]`. Beyond the gradients it is worked out at half the size: the
+    /// window leaves nothing finer in it.
     fn step(&self, source: &Tensor, target: &Tensor, flow: &Tensor) -> Tensor {
         let warped = warp(target, flow, Sampling::Bilinear, Border::Replicate);
         let (x, y) = scharr(&((source + &warped) * 0.5));
@@ -83,21 +85,20 @@ impl Refinement {
         let weight = 1.0 / (1.0 + (&change / self.robust).square());
         let (along_x, along_y) = (&x * &weight, &y * &weight);
         let products = [&along_x * &x, &along_x * &y, &along_y * &y, &along_x * &change, &along_y * &change];
-        let sums = gaussian(&Tensor::cat(&products, 1), self.window);
+        let sums = gaussian(&halved(&Tensor::cat(&products, 1)), self.window / 2.0);
         let sum = |index: i64| sums.narrow(1, index, 1);
         let (xx, xy, yy) = (sum(0) + self.damping, sum(1), sum(2) + self.damping);
         let (xt, yt) = (sum(3), sum(4));
         let determinant = &xx * &yy - xy.square();
         let step = Tensor::cat(&[&xy * &yt - &yy * &xt, &xy * &xt - &xx * &yt], 1) / determinant;
-        let length = length(&step);
-        step * (self.max_step / length.clamp_min(self.max_step))
+        let step = &step * (self.max_step / length(&step).clamp_min(self.max_step));
+        let known = halved(flow);
+        enlarged(&(median(&(&known + step)) - known), 1, &flow.size())
     }
 }
 
-fn scaled(image: &Tensor, scale: f64) -> Tensor {
-    let [.., height, width] = image.size()[..] else { unreachable!("an image is 4-dimensional") };
-    let side = |length: i64| ((length as f64 * scale).round() as i64).max(4);
-    resize(image, (side(height), side(width)))
+fn smaller(maps: &Tensor, halvings: u32) -> Tensor {
+    (0..halvings).fold(maps.shallow_clone(), |maps, _| halved(&maps))
 }
 
 /// A flow brought to another size, its vectors with it. `size`: of a tensor that has that size.

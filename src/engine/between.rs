@@ -6,8 +6,8 @@ use super::{
     EngineError, Interpolation,
     composite::{Composite, WarpedEdit},
     keyframes::Keyframe,
-    pictures::Source,
-    shot::{Edited, Shot, Sight},
+    proposal::Proposer,
+    shot::{Edited, Sight},
     work::Work,
 };
 use crate::conditions::flow::FlowEstimator;
@@ -48,44 +48,60 @@ impl Finished {
     }
 }
 
-/// All frames of a run, the seed frame of a seeded run left out.
-///
-/// # Errors
-/// [`EngineError::Settings`] where RIFE is asked for and the model has none, [`EngineError::Cancelled`].
-pub fn interpolate(
-    work: &mut Work,
-    shot: &Shot,
-    sources: &[Source],
-    keyframes: &[Keyframe],
-) -> Result<Vec<Finished>, EngineError> {
-    let mut finished = Vec::with_capacity(sources.len());
-    if keyframes[0].position == 0 {
-        finished.push(Finished::keyframe(&keyframes[0]));
-    }
-    for pair in keyframes.windows(2) {
-        let [first, second] = pair else { unreachable!("windows of two") };
-        for position in first.position + 1..second.position {
-            let time = (position - first.position) as f64 / (second.position - first.position) as f64;
-            let gap = Gap { first, second, time };
-            finished.push(gap.fill(work, shot, &sources[position as usize].image)?);
-        }
-        finished.push(Finished::keyframe(second));
-    }
-    Ok(finished)
+/// A frame's place in its run.
+#[derive(Debug)]
+pub enum Place<'a> {
+    /// It is a keyframe.
+    Keyframe(&'a Keyframe),
+    /// It lies between two.
+    Gap(Gap<'a>),
 }
 
-/// A frame's place between two keyframes; `time` runs from 0 at the first to 1 at the second.
-struct Gap<'a> {
+impl<'a> Place<'a> {
+    /// Those of all frames of a run, the seed frame of a seeded run left out.
+    pub fn all(keyframes: &'a [Keyframe]) -> Vec<Self> {
+        let first = (keyframes[0].position == 0).then(|| Self::Keyframe(&keyframes[0]));
+        let behind_first = keyframes.windows(2).flat_map(|pair| {
+            let [first, second] = pair else { unreachable!("windows of two") };
+            let gap = |position| {
+                let time = (position - first.position) as f64 / (second.position - first.position) as f64;
+                Self::Gap(Gap { first, second, time })
+            };
+            (first.position + 1..second.position).map(gap).chain([Self::Keyframe(second)])
+        });
+        first.into_iter().chain(behind_first).collect()
+    }
+
+    /// The edit of the frame there, whose source is `source`, `[1, 3, h, w]`.
+    ///
+    /// # Errors
+    /// [`EngineError::Settings`] where RIFE is asked for and the model has none, [`EngineError::Cancelled`].
+    pub fn finished(
+        &self,
+        work: &mut Work,
+        proposer: &Proposer,
+        source: &Tensor,
+    ) -> Result<Finished, EngineError> {
+        match self {
+            Self::Keyframe(keyframe) => Ok(Finished::keyframe(keyframe)),
+            Self::Gap(gap) => gap.fill(work, proposer, source),
+        }
+    }
+}
+
+/// A place between two keyframes; `time` runs from 0 at the first to 1 at the second.
+#[derive(Debug)]
+pub struct Gap<'a> {
     first: &'a Keyframe,
     second: &'a Keyframe,
     time: f64,
 }
 
 impl Gap<'_> {
-    fn fill(&self, work: &mut Work, shot: &Shot, source: &Tensor) -> Result<Finished, EngineError> {
+    fn fill(&self, work: &mut Work, proposer: &Proposer, source: &Tensor) -> Result<Finished, EngineError> {
         match work.parameters.interpolation {
             // Source flow wins over RIFE by flicker and sharpness; holes come from the proposal.
-            Interpolation::Auto | Interpolation::SourceFlow => self.along_source_flow(work, shot, source),
+            Interpolation::Auto | Interpolation::SourceFlow => self.along_source_flow(work, proposer, source),
             Interpolation::Rife => self.by_rife(work),
             Interpolation::None => {
                 let nearest = if self.time < 0.5 { self.first } else { self.second };
@@ -98,15 +114,15 @@ impl Gap<'_> {
     fn along_source_flow(
         &self,
         work: &mut Work,
-        shot: &Shot,
+        proposer: &Proposer,
         source: &Tensor,
     ) -> Result<Finished, EngineError> {
         let model = work.model;
         let [first, second] = work.run("flow between", || self.warped(&model.flow, source))?;
         let composite = work.run("blend", || Composite::between(&first, &second, self.time))?;
         let (proposal, composite) =
-            work.run("propose", || shot.proposer.complete(&model.looks, source, composite))?;
-        let sharpness = shot.proposer.sharpness(source, &proposal, &composite.confidence);
+            work.run("propose", || proposer.complete(&model.looks, source, composite))?;
+        let sharpness = proposer.sharpness(source, &proposal, &composite.confidence);
         Ok(Finished {
             edit: composite.filled(&proposal),
             mask: composite.mask,

@@ -1,6 +1,6 @@
 //! A run's keyframes: tracked, composed from warped edits, diffused, and held to their colours.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tch::Tensor;
 
@@ -13,7 +13,7 @@ use super::{
     pictures::Source,
     propagate::{KeyframeConditions, Propagator},
     shot::{Edited, Shot, Sight},
-    tracking::{SourceFrame, Tracker, matched},
+    tracking::{SourceFrame, Tracker, neighbours},
     work::Work,
     workbench::Composed,
 };
@@ -58,27 +58,33 @@ pub fn compose(
     run: &Run,
     picture: Option<&Edited>,
 ) -> Result<(Vec<Keyframe>, Sight), EngineError> {
-    let mut tracker = Tracker::new(shot, run.seeded);
     let mut keyframes = vec![Keyframe::finished(&shot.seed, if run.seeded { -1 } else { 0 })];
     let (first, last) = (keyframes[0].position, sources.len() as i64 - 1);
     let positions = positions(run, picture.is_some());
     let composed: Vec<&Source> = positions.iter().map(|&position| &sources[position as usize]).collect();
-    let ahead = picture.map(|picture| Ahead::new(work, &composed, picture)).transpose()?;
+    let images = composed.iter().map(|source| &source.image).chain(picture.map(|picture| &picture.source));
+    let frames: Vec<_> = [&shot.seed.source]
+        .into_iter()
+        .chain(images)
+        .map(|image| Arc::new(SourceFrame::new(image)))
+        .collect();
+    let mut sees_previous = neighbours(work, &frames)?.into_iter();
+    let ahead = picture.map(|picture| Ahead::new(work, &frames[1..], picture)).transpose()?;
+    let mut tracker = Tracker::new(shot, run.seeded, &frames[0]);
     for (index, (position, source)) in positions.into_iter().zip(composed).enumerate() {
-        let own = || Rc::new(SourceFrame::new(&source.image));
-        let frame = ahead.as_ref().map_or_else(own, |ahead| ahead.frame(index));
-        let before = Composite::of(&tracker.warped_edits(work, &frame)?);
+        let sight = sees_previous.next().expect("each frame but the first sees one before it");
+        let previous = (&keyframes[index].edited, &sight);
+        let before = Composite::of(&tracker.warped_edits(work, &frames[index + 1], previous)?);
         let time = (position - first) as f64 / (last - first) as f64;
         let blended = ahead.as_ref().map(|ahead| ahead.blend(index, &before, time));
         let composed = filled(work, shot, (position, source), blended.unwrap_or(before))?;
-        let keyframe = Keyframe { motion: tracker.motion.take(), ..composed };
-        tracker.previous = (frame, keyframe.edited.shallow_clone());
-        keyframes.push(keyframe);
+        keyframes.push(Keyframe { motion: Some(sight.flow), ..composed });
     }
-    if let Some(ahead) = &ahead {
-        keyframes.push(arrival(work, &mut tracker, ahead, last)?);
+    if let (Some(picture), Some(sight)) = (picture, sees_previous.next()) {
+        let frame = frames.last().expect("the picture's own");
+        keyframes.push(arrival(work, &mut tracker, (picture, frame, last), sight, &keyframes)?);
     }
-    Ok((keyframes, tracker.sees_anchor))
+    Ok((keyframes, tracker.into_sees_anchor()))
 }
 
 /// The keyframe of `composite`, with the proposal where no edit is seen.
@@ -107,22 +113,21 @@ fn filled(
     Ok(Keyframe { position, edited, confidence, sharpness, motion: None })
 }
 
-/// The picture that the run ends on. One that brings no mask is edited where the shot was.
+/// The picture that the run ends on, with its frame and position. One that brings no mask is edited where the shot was.
 fn arrival(
     work: &mut Work,
     tracker: &mut Tracker,
-    ahead: &Ahead,
-    position: i64,
+    (picture, frame, position): (&Edited, &SourceFrame, i64),
+    sees_previous: Sight,
+    before: &[Keyframe],
 ) -> Result<Keyframe, EngineError> {
-    let mut edited = ahead.picture.shallow_clone();
-    if edited.mask.is_none() && tracker.previous.1.mask.is_some() {
-        edited.mask = Composite::of(&tracker.warped_edits(work, &ahead.target)?).mask;
+    let mut edited = picture.shallow_clone();
+    let previous = before.last().expect("the run's first keyframe leads");
+    if edited.mask.is_none() && previous.edited.mask.is_some() {
+        let edits = tracker.warped_edits(work, frame, (&previous.edited, &sees_previous))?;
+        edited.mask = Composite::of(&edits).mask;
     }
-    let motion = match tracker.motion.take() {
-        Some(known) => known,
-        None => matched(work, &ahead.target, &tracker.previous.0)?.flow,
-    };
-    Ok(Keyframe { motion: Some(motion), ..Keyframe::finished(&edited, position) })
+    Ok(Keyframe { motion: Some(sees_previous.flow), ..Keyframe::finished(&edited, position) })
 }
 
 /// Where in the run the keyframes are that are not finished before it begins.

@@ -8,7 +8,7 @@ use super::{
     CancelToken, CutDetection, EditParameters, EditedBatch, EditedFrame, EngineError, Frame, Picture,
     batch::{self, Run},
     begin::{self, Given, Progress},
-    between::{Finished, interpolate},
+    between::{Finished, Place},
     keyframes::{compose, diffuse},
     model::Model,
     pictures::{Source, processing_size, to_picture, to_tensor},
@@ -163,17 +163,20 @@ impl Session {
         let (mut keyframes, sees_anchor) = compose(work, shot, sources, run, next)?;
         let unfinished = keyframes.len() - usize::from(next.is_some());
         diffuse(work, shot, &mut keyframes[..unfinished])?;
-        let finished = interpolate(work, shot, sources, &keyframes)?;
+        let (frames, proposer) =
+            (sources.iter().zip(Place::all(&keyframes)).collect::<Vec<_>>(), &shot.proposer);
+        let mut pictures = work.side_by_side(&frames, |work, (source, place)| {
+            let finished = place.finished(work, proposer, &source.image)?;
+            let picture = finish(work, source, &finished)?;
+            Ok(EditedFrame { picture, keyframe: finished.keyframe, starts_shot: false })
+        })?;
+        pictures[0].starts_shot = !run.seeded;
         let last = keyframes.pop().expect("a run's first keyframe is always there");
         match next {
             Some(_) => shot.arrive(&last.edited),
             None => shot.hand_over(&last.edited, sees_anchor),
         }
-        let finish_one = |(index, (source, finished)): (usize, (&Source, Finished))| {
-            let picture = finish(work, source, &finished)?;
-            Ok(EditedFrame { picture, keyframe: finished.keyframe, starts_shot: !run.seeded && index == 0 })
-        };
-        sources.iter().zip(finished).enumerate().map(finish_one).collect()
+        Ok(pictures)
     }
 }
 
@@ -194,14 +197,17 @@ fn prepare(work: &mut Work, frames: &[Frame]) -> Result<Vec<Source>, EngineError
     let first = &frames[0].picture;
     let (height, width) = processing_size((first.width, first.height), longer);
     let images = Tensor::empty([frames.len() as i64, 3, height, width], (Kind::Float, device));
-    let prepare_one = |(index, frame): (usize, &Frame)| {
-        let mut image = images.narrow(0, index as i64, 1);
+    let places: Vec<_> = frames.iter().zip(images.split(1, 0)).collect();
+    work.side_by_side(&places, |work, (frame, image)| {
         work.run("resize", || {
-            image.copy_(&resize(&to_tensor(&frame.picture, device), (height, width)));
+            image.shallow_clone().copy_(&resize(&to_tensor(&frame.picture, device), (height, width)));
         })?;
-        Ok(Source { picture: frame.picture.clone(), image, stream_time: frame.stream_time })
-    };
-    frames.iter().enumerate().map(prepare_one).collect()
+        Ok(Source {
+            picture: frame.picture.clone(),
+            image: image.shallow_clone(),
+            stream_time: frame.stream_time,
+        })
+    })
 }
 
 /// Sharpness held, enlarged to the size of the input, and laid over it where the mask says; `None` where nothing of the

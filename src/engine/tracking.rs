@@ -1,6 +1,6 @@
 //! How the keyframes of a run see the finished pictures: anchor, seed frame and the keyframe before.
 
-use std::{cell::OnceCell, rc::Rc};
+use std::sync::{Arc, OnceLock};
 
 use tch::Tensor;
 
@@ -11,7 +11,7 @@ use super::{
     work::Work,
 };
 use crate::conditions::{
-    flow::{CLEAR, FlowEstimator, FlowPair, TRACKED},
+    flow::{CLEAR, FlowPair, TRACKED},
     gmflow::Features,
 };
 
@@ -19,78 +19,64 @@ use crate::conditions::{
 #[derive(Debug)]
 pub struct SourceFrame {
     image: Tensor, // [1, 3, h, w], 0..1
-    features: OnceCell<Features>,
-    half_features: OnceCell<Option<Features>>,
+    features: OnceLock<Features>,
+    half_features: OnceLock<Option<Features>>,
 }
 
 impl SourceFrame {
     /// `image`: `[1, 3, h, w]`, 0..1.
     pub fn new(image: &Tensor) -> Self {
-        Self { image: image.shallow_clone(), features: OnceCell::new(), half_features: OnceCell::new() }
+        Self { image: image.shallow_clone(), features: OnceLock::new(), half_features: OnceLock::new() }
     }
 
     fn features(&self, work: &mut Work) -> Result<&Features, EngineError> {
-        once(&self.features, work, |flow| flow.features(&self.image))
+        let flow = &work.model.flow;
+        work.run("flow", || self.features.get_or_init(|| flow.features(&self.image)))
     }
 
     fn half_features(&self, work: &mut Work) -> Result<Option<&Features>, EngineError> {
-        Ok(once(&self.half_features, work, |flow| flow.half_features(&self.image))?.as_ref())
+        let flow = &work.model.flow;
+        work.run("flow", || self.half_features.get_or_init(|| flow.half_features(&self.image)).as_ref())
     }
 }
 
-/// What `cell` holds, made by the flow network where it is still empty.
-fn once<'a, T>(
-    cell: &'a OnceCell<T>,
-    work: &mut Work,
-    make: impl FnOnce(&FlowEstimator) -> T,
-) -> Result<&'a T, EngineError> {
-    if let Some(made) = cell.get() {
-        return Ok(made);
-    }
-    let model = work.model;
-    let made = work.run("flow", || make(&model.flow))?;
-    Ok(cell.get_or_init(|| made))
+/// A finished picture that the keyframes of a run are tracked to.
+#[derive(Debug)]
+struct Reference<'a> {
+    edited: &'a Edited,
+    frame: Arc<SourceFrame>,
+    /// The last keyframe's.
+    sight: Sight,
 }
 
 /// The sight of the anchor and of the run's first frame, tracked from keyframe to keyframe: composed
 /// with the motion to the previous keyframe, then refined directly against the reference.
 #[derive(Debug)]
 pub struct Tracker<'a> {
-    /// The previous keyframe with its edit.
-    pub previous: (Rc<SourceFrame>, Edited),
-    /// The last keyframe's sight of the anchor.
-    pub sees_anchor: Sight,
-    /// The last keyframe's motion to the one before it, and back.
-    pub motion: Option<FlowPair>,
-    shot: &'a Shot,
-    anchor: Rc<SourceFrame>,
-    /// Only where the run's first frame is not the anchor.
-    seed: Option<(Rc<SourceFrame>, Sight)>,
+    /// The anchor, and the run's first frame where that is another.
+    references: Vec<Reference<'a>>,
 }
 
 impl<'a> Tracker<'a> {
-    /// At the run's first keyframe: the shot's seed frame where the run is `seeded`, else its anchor.
-    pub fn new(shot: &'a Shot, seeded: bool) -> Self {
-        let first = Rc::new(SourceFrame::new(&shot.seed.source));
-        let anchor = if shot.anchor_is_seed() {
-            first.clone()
-        } else {
-            Rc::new(SourceFrame::new(&shot.anchor.source))
-        };
-        let seed = seeded && !shot.anchor_is_seed();
-        let seed = seed.then(|| (first.clone(), Sight::of_itself(&shot.seed.source)));
-        Self {
-            previous: (first, shot.seed.shallow_clone()),
-            sees_anchor: shot.seed_sees_anchor.shallow_clone(),
-            motion: None,
-            shot,
-            anchor,
-            seed,
+    /// At the run's first keyframe, `first`: the shot's seed frame where the run is `seeded`, else its anchor.
+    pub fn new(shot: &'a Shot, seeded: bool, first: &Arc<SourceFrame>) -> Self {
+        let reference =
+            |edited, frame: &Arc<SourceFrame>, sight| Reference { edited, frame: frame.clone(), sight };
+        let sees_anchor = shot.seed_sees_anchor.shallow_clone();
+        if shot.anchor_is_seed() {
+            return Self { references: vec![reference(&shot.anchor, first, sees_anchor)] };
         }
+        let anchor = Arc::new(SourceFrame::new(&shot.anchor.source));
+        let mut references = vec![reference(&shot.anchor, &anchor, sees_anchor)];
+        if seeded {
+            references.push(reference(&shot.seed, first, Sight::of_itself(&shot.seed.source)));
+        }
+        Self { references }
     }
 
-    /// The warped edits for the next keyframe, the most trusted first: anchor, seed frame, previous
-    /// keyframe. The keyframe is to become [`previous`](Self::previous) once its own edit is known.
+    /// The warped edits for the next keyframe, the most trusted first: anchor, seed frame, previous keyframe.
+    ///
+    /// - `previous`: the keyframe before, and the sight of it
     ///
     /// # Errors
     /// [`EngineError::Cancelled`].
@@ -98,35 +84,44 @@ impl<'a> Tracker<'a> {
         &mut self,
         work: &mut Work,
         frame: &SourceFrame,
+        (previous, sees_previous): (&Edited, &Sight),
     ) -> Result<Vec<WarpedEdit>, EngineError> {
-        let sees_previous = matched(work, frame, &self.previous.0)?;
-        let to_previous = &sees_previous.flow;
-        self.sees_anchor = track(work, frame, (&self.sees_anchor, to_previous), &self.anchor)?;
-        let mut edits = vec![self.sees_anchor.warp(&self.shot.anchor)];
-        if let Some((seed, sight)) = &mut self.seed {
-            *sight = track(work, frame, (sight, to_previous), seed)?;
-            edits.push(sight.warp(&self.shot.seed));
+        let tracked = work.side_by_side(&self.references, |work, reference| {
+            track(work, frame, (&reference.sight, &sees_previous.flow), &reference.frame)
+        })?;
+        let mut edits = Vec::with_capacity(tracked.len() + 1);
+        for (reference, sight) in self.references.iter_mut().zip(tracked) {
+            edits.push(sight.warp(reference.edited));
+            reference.sight = sight;
         }
-        edits.push(sees_previous.warp(&self.previous.1));
-        self.motion = Some(sees_previous.flow);
+        edits.push(sees_previous.warp(previous));
         Ok(edits)
+    }
+
+    /// The last keyframe's sight of the anchor.
+    pub fn into_sees_anchor(mut self) -> Sight {
+        self.references.swap_remove(0).sight
     }
 }
 
+/// The sight that each of `frames`, which are keyframes in order of time or against it, has of the one before it.
+///
+/// # Errors
+/// [`EngineError::Cancelled`].
+pub fn neighbours(work: &mut Work, frames: &[Arc<SourceFrame>]) -> Result<Vec<Sight>, EngineError> {
+    let pairs: Vec<_> = frames.windows(2).collect();
+    work.side_by_side(&pairs, |work, pair| matched(work, &pair[1], &pair[0]))
+}
+
 /// The frame's sight of `reference`, a neighbouring keyframe, found from nothing: at half size and, where that sees
-/// little, at full size, as is then the rest of the batch. In steps that can be called off one by one: on a CPU each is a
-/// large part of a second.
+/// little, at full size. In steps that can be called off one by one: on a CPU each is a large part of a second.
 ///
 /// # Errors
 /// [`EngineError::Cancelled`].
 pub fn matched(work: &mut Work, frame: &SourceFrame, reference: &SourceFrame) -> Result<Sight, EngineError> {
-    let half = half_matched(work, frame, reference)?;
-    match half {
+    match half_matched(work, frame, reference)? {
         Some(half) if half.visible_fraction() >= CLEAR => Ok(half),
-        half => {
-            work.half_size_is_clear = false;
-            Ok(better(half, whole_matched(work, frame, reference)?))
-        }
+        half => Ok(better(half, whole_matched(work, frame, reference)?)),
     }
 }
 
@@ -150,9 +145,6 @@ fn half_matched(
     frame: &SourceFrame,
     reference: &SourceFrame,
 ) -> Result<Option<Sight>, EngineError> {
-    if !work.half_size_is_clear {
-        return Ok(None);
-    }
     match (frame.half_features(work)?, reference.half_features(work)?) {
         (Some(own), Some(other)) => judged(work, (frame, own), (reference, other)).map(Some),
         _ => Ok(None),

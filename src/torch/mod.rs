@@ -9,3 +9,4 @@ mod threads;
 pub use cuda::{card_memory, load_cuda};
 pub use placement::{Placement, PlacementError, channels_last};
 use threads::limit_threads;
+pub use threads::{side_by_side, workers};
