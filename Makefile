@@ -7,7 +7,9 @@
 NO_TORCH := --no-default-features --features element
 NO_TORCH_TARGET := target/no-torch
 SCRIPTS := .ci/run $(filter-out scripts/lib.sh scripts/setup_%,$(wildcard scripts/*.sh))
-TESTS := $(shell scripts/test_runner.sh)
+# What tests are built as. Built as what is released, they share its dependencies.
+PROFILE ?= dev
+TESTS := $(shell scripts/test_runner.sh $(PROFILE))
 # Several tests run at once: threads that spin while they wait would take the cores from each other.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -25,8 +27,8 @@ demo-edit: setup ## Carry a first frame that was painted over (docs/hand-edited.
 
 test: setup ## Run every test: units, parity with the references, engine, element, the README's commands
 	G_DEBUG=fatal_warnings $(TESTS) --locked
-	cargo test --locked --quiet --doc
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps
+	cargo test --profile $(PROFILE) --locked --quiet --doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --profile $(PROFILE) --locked --quiet --no-deps
 	.deps/venv/bin/python tests/model_import.py
 	@scripts/readme_commands.sh
 
@@ -35,8 +37,8 @@ check: ## Check format, spelling, lints and licences, and run the tests that nee
 	cargo fmt --check
 	@scripts/optional_tool.sh typos
 	@scripts/optional_tool.sh shellcheck -a $(SCRIPTS)
-	cargo clippy --locked --quiet --all-targets -- -D warnings
-	CARGO_TARGET_DIR=$(NO_TORCH_TARGET) cargo clippy --locked --quiet --all-targets $(NO_TORCH) -- -D warnings
+	cargo clippy --profile $(PROFILE) --locked --quiet --all-targets -- -D warnings
+	CARGO_TARGET_DIR=$(NO_TORCH_TARGET) cargo clippy --profile $(PROFILE) --locked --quiet --all-targets $(NO_TORCH) -- -D warnings
 	@scripts/optional_tool.sh cargo-deny --log-level error check licenses bans sources
 	@scripts/advisories.sh
 	CARGO_TARGET_DIR=$(NO_TORCH_TARGET) G_DEBUG=fatal_warnings $(TESTS) --locked $(NO_TORCH)

@@ -1,4 +1,4 @@
-"""Makes models/nano/editor/words.safetensors: what each of some 19,000 words says of the looks.
+"""Makes models/nano/editor/words.safetensors: what each of some 20,500 words says of the looks.
 
     python scripts/prompt_words.py FOLDER    fetch the pinned packages into FOLDER and write the table
 
@@ -99,9 +99,11 @@ class Looks:
         self.names = [look["name"] for look in config["looks"]]
         self.small = set(described["small"].split())
         self.none = described["none"].split()
+        self.things = set(described["things"].split())
         self.confirmed = [
             (word, self.names.index(look))
-            for look, words in described["confirmed"].items()
+            for part in ("confirmed", "associated")
+            for look, words in described[part].items()
             for word in words.split()
         ]
         self.descriptions, self.phrases, self.listed = [], set(), set()
@@ -235,12 +237,16 @@ def enough(looks, words, said):
 
 
 def confirm(looks, words, said):
-    """What a person let stand is enough, rounded or not."""
+    """With what a person let stand or thought of: it is enough, rounded or not, also where nothing else knows the word;
+    things say nothing."""
+    unknown = sorted({word for word, _ in looks.confirmed}.difference(words, looks.small))
+    words, said = words + unknown, np.vstack([said, np.zeros((len(unknown), said.shape[1]), said.dtype)])
     row = {word: at for at, word in enumerate(words)}
+    said[[row[word] for word in looks.things if word in row]] = 0
     for word, look in looks.confirmed:
-        if word in row:
+        if word in row and word not in looks.things:
             said[row[word], look] = max(said[row[word], look], 1.01)
-    return said
+    return words, said
 
 
 def write(words, names, said):
@@ -276,7 +282,8 @@ def main(folder):
     said = evidence(vectors, found, which, len(looks.names))
     # What everybody says says little.
     said *= (np.minimum(1, np.log(2 + rank) / np.log(20_000)) ** 2)[:, None]
-    write(words, looks.names, confirm(looks, words, said / enough(looks, words, said)))
+    words, said = confirm(looks, words, said / enough(looks, words, said))
+    write(words, looks.names, said)
 
 
 if __name__ == "__main__":

@@ -50,19 +50,19 @@ fn right(looks: &Looks, name: &str) -> (usize, usize) {
 }
 
 #[test]
-fn three_of_four_paraphrases_give_their_look() {
+fn four_of_five_paraphrases_give_their_look() {
     let looks = looks();
-    for name in ["held_out.txt", "held_out_2.txt"] {
+    for name in ["held_out.txt", "held_out_2.txt", "held_out_3.txt"] {
         let (right, all) = right(&looks, name);
         assert_eq!(all, 60);
-        assert!(right * 4 >= all * 3, "{name}: {right} of {all}");
+        assert!(right * 5 >= all * 4, "{name}: {right} of {all}");
     }
 }
 
 #[test]
 fn prompts_without_a_look_leave_the_frames_alone() {
     let looks = looks();
-    for name in ["no_look.txt", "no_look_2.txt"] {
+    for name in ["no_look.txt", "no_look_2.txt", "no_look_3.txt"] {
         let prompts = list(name);
         assert!(prompts.len() >= 30);
         let wrong: Vec<_> = prompts
@@ -75,7 +75,7 @@ fn prompts_without_a_look_leave_the_frames_alone() {
     }
 }
 
-/// Wrong now and then (`a robot` gives `neon`): a word alone does not tell whether it is meant as a thing.
+/// Wrong now and then: a word alone does not tell whether it is meant as a thing.
 #[test]
 fn prompts_that_ask_for_things_seldom_give_a_look() {
     let looks = looks();
@@ -84,7 +84,7 @@ fn prompts_that_ask_for_things_seldom_give_a_look() {
         .filter(|prompt| !looks.understand(prompt, "").look.is_empty())
         .collect();
     println!("things_2.txt: {wrong:?}");
-    assert!(wrong.len() <= 3, "{wrong:?}");
+    assert!(wrong.len() <= 1, "{wrong:?}");
 }
 
 /// Chance adds up over two hundred words, the prompt says no more for it.

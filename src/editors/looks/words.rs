@@ -9,7 +9,7 @@ use crate::weights::WeightsError;
 /// A table is far smaller; what is longer is another file.
 const LONGEST: u64 = 16 << 20;
 
-/// A vector for each of some 19,000 words, a component for each look: how much the word speaks for it. At 1 a word
+/// A vector for each of some 20,500 words, a component for each look: how much the word speaks for it. At 1 a word
 /// alone asks for the look. How the table is made: `scripts/prompt_words.py`.
 #[derive(Debug)]
 pub(super) struct WordTable {
