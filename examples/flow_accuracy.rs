@@ -190,7 +190,6 @@ struct Tally {
     way: Way,
     features: Vec<Option<Features>>,
     half_features: Vec<Option<Features>>,
-    half_size_is_clear: bool,
     to_anchor: Option<FlowPair>,
     processor: f64,
     fastest: f64,
@@ -206,7 +205,6 @@ impl Tally {
             way,
             features: (0..frames).map(|_| None).collect(),
             half_features: (0..frames).map(|_| None).collect(),
-            half_size_is_clear: true,
             to_anchor: None,
             processor: 0.0,
             fastest: f64::INFINITY,
@@ -275,16 +273,12 @@ impl Tally {
     }
 
     fn half_first(&mut self, e: &Estimators, frames: &[Tensor], frame: usize, other: usize) -> FlowPair {
-        if !self.half_size_is_clear {
-            return self.matched(e, frames, frame, other);
-        }
         let make = |image: &Tensor| e.flow.half_features(image).expect("the pictures are large enough");
         let half = matched(&e.flow, &mut self.half_features, (frames, frame, other), make);
         let share = seen(&half, &frames[frame], &frames[other]);
         if share >= CLEAR {
             return half;
         }
-        self.half_size_is_clear = false;
         let whole = self.matched(e, frames, frame, other);
         if seen(&whole, &frames[frame], &frames[other]) > share { whole } else { half }
     }
