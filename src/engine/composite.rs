@@ -101,20 +101,12 @@ impl Composite {
     ///
     /// - `proposal`: `[1, 3, h, w]`, 0..1
     pub fn toned(self, proposal: &Tensor) -> Self {
-        let missing = gaussian(&(proposal - self.blended(proposal)), TONE);
+        let missing = gaussian(&(proposal - self.filled(proposal)), TONE);
         Self { weighted: self.weighted + missing * &self.confidence, ..self }
     }
 
-    /// The composite with `proposal` where no edit sees, `[1, 3, h, w]`; along the border, where both show, with the contrast
-    /// of their textures.
+    /// The composite with `proposal` where no edit sees, `[1, 3, h, w]`.
     pub fn filled(&self, proposal: &Tensor) -> Tensor {
-        let blend = self.blended(proposal);
-        let picture = self.picture();
-        let [own, edit, other] = contrasts([&blend, &picture, proposal]);
-        with_contrast(&blend, &own, &other.lerp_tensor(&edit, &self.confidence))
-    }
-
-    fn blended(&self, proposal: &Tensor) -> Tensor {
         &self.weighted + (1.0 - &self.confidence) * proposal
     }
 }
