@@ -1,7 +1,5 @@
 //! A picture of the user's that a run ends on: its keyframes look ahead to it, so that nothing jumps where it comes.
 
-use std::sync::Arc;
-
 use tch::Tensor;
 
 use super::{
@@ -26,17 +24,13 @@ impl<'a> Ahead<'a> {
     ///
     /// # Errors
     /// [`EngineError::Cancelled`].
-    pub fn new(
-        work: &mut Work,
-        frames: &[Arc<SourceFrame>],
-        picture: &'a Edited,
-    ) -> Result<Self, EngineError> {
-        let backwards: Vec<_> = frames.iter().rev().cloned().collect();
+    pub fn new(work: &mut Work, frames: &[&SourceFrame], picture: &'a Edited) -> Result<Self, EngineError> {
+        let backwards: Vec<_> = frames.iter().rev().copied().collect();
         let mut sights: Vec<Sight> = Vec::with_capacity(frames.len());
         for (frame, to_later) in backwards[1..].iter().zip(neighbours(work, &backwards)?) {
             sights.push(match sights.last() {
                 None => to_later,
-                Some(known) => track(work, frame, (known, &to_later.flow), &backwards[0])?,
+                Some(known) => track(work, frame, (known, &to_later.flow), backwards[0])?,
             });
         }
         sights.reverse();

@@ -1,7 +1,5 @@
 //! A run's keyframes: tracked, composed from warped edits, diffused, and held to their colours.
 
-use std::sync::Arc;
-
 use tch::Tensor;
 
 use super::{
@@ -63,18 +61,16 @@ pub fn compose(
     let positions = positions(run, picture.is_some());
     let composed: Vec<&Source> = positions.iter().map(|&position| &sources[position as usize]).collect();
     let images = composed.iter().map(|source| &source.image).chain(picture.map(|picture| &picture.source));
-    let frames: Vec<_> = [&shot.seed.source]
-        .into_iter()
-        .chain(images)
-        .map(|image| Arc::new(SourceFrame::new(image)))
-        .collect();
+    let in_order: Vec<_> = [&shot.seed.source].into_iter().chain(images).map(SourceFrame::new).collect();
+    let (frames, anchor) = (in_order.iter().collect::<Vec<_>>(), SourceFrame::new(&shot.anchor.source));
     let mut sees_previous = neighbours(work, &frames)?.into_iter();
     let ahead = picture.map(|picture| Ahead::new(work, &frames[1..], picture)).transpose()?;
-    let mut tracker = Tracker::new(shot, run.seeded, &frames[0]);
+    let anchor = if shot.anchor_is_seed() { frames[0] } else { &anchor };
+    let mut tracker = Tracker::new(shot, run.seeded, [anchor, frames[0]]);
     for (index, (position, source)) in positions.into_iter().zip(composed).enumerate() {
         let sight = sees_previous.next().expect("each frame but the first sees one before it");
         let previous = (&keyframes[index].edited, &sight);
-        let before = Composite::of(&tracker.warped_edits(work, &frames[index + 1], previous)?);
+        let before = Composite::of(&tracker.warped_edits(work, frames[index + 1], previous)?);
         let time = (position - first) as f64 / (last - first) as f64;
         let blended = ahead.as_ref().map(|ahead| ahead.blend(index, &before, time));
         let composed = filled(work, shot, (position, source), blended.unwrap_or(before))?;

@@ -1,6 +1,6 @@
 //! How the keyframes of a run see the finished pictures: anchor, seed frame and the keyframe before.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use tch::Tensor;
 
@@ -44,7 +44,7 @@ impl SourceFrame {
 #[derive(Debug)]
 struct Reference<'a> {
     edited: &'a Edited,
-    frame: Arc<SourceFrame>,
+    frame: &'a SourceFrame,
     /// The last keyframe's.
     sight: Sight,
 }
@@ -58,18 +58,15 @@ pub struct Tracker<'a> {
 }
 
 impl<'a> Tracker<'a> {
-    /// At the run's first keyframe, `first`: the shot's seed frame where the run is `seeded`, else its anchor.
-    pub fn new(shot: &'a Shot, seeded: bool, first: &Arc<SourceFrame>) -> Self {
-        let reference =
-            |edited, frame: &Arc<SourceFrame>, sight| Reference { edited, frame: frame.clone(), sight };
-        let sees_anchor = shot.seed_sees_anchor.shallow_clone();
-        if shot.anchor_is_seed() {
-            return Self { references: vec![reference(&shot.anchor, first, sees_anchor)] };
-        }
-        let anchor = Arc::new(SourceFrame::new(&shot.anchor.source));
-        let mut references = vec![reference(&shot.anchor, &anchor, sees_anchor)];
-        if seeded {
-            references.push(reference(&shot.seed, first, Sight::of_itself(&shot.seed.source)));
+    /// At the run's first keyframe: the shot's seed frame where the run is `seeded`, else its anchor.
+    ///
+    /// - `anchor`, `seed`: the source frames of the shot's
+    pub fn new(shot: &'a Shot, seeded: bool, [anchor, seed]: [&'a SourceFrame; 2]) -> Self {
+        let sight = shot.seed_sees_anchor.shallow_clone();
+        let mut references = vec![Reference { edited: &shot.anchor, frame: anchor, sight }];
+        if seeded && !shot.anchor_is_seed() {
+            let sight = Sight::of_itself(&shot.seed.source);
+            references.push(Reference { edited: &shot.seed, frame: seed, sight });
         }
         Self { references }
     }
@@ -87,7 +84,7 @@ impl<'a> Tracker<'a> {
         (previous, sees_previous): (&Edited, &Sight),
     ) -> Result<Vec<WarpedEdit>, EngineError> {
         let tracked = work.side_by_side(&self.references, |work, reference| {
-            track(work, frame, (&reference.sight, &sees_previous.flow), &reference.frame)
+            track(work, frame, (&reference.sight, &sees_previous.flow), reference.frame)
         })?;
         let mut edits = Vec::with_capacity(tracked.len() + 1);
         for (reference, sight) in self.references.iter_mut().zip(tracked) {
@@ -108,9 +105,9 @@ impl<'a> Tracker<'a> {
 ///
 /// # Errors
 /// [`EngineError::Cancelled`].
-pub fn neighbours(work: &mut Work, frames: &[Arc<SourceFrame>]) -> Result<Vec<Sight>, EngineError> {
+pub fn neighbours(work: &mut Work, frames: &[&SourceFrame]) -> Result<Vec<Sight>, EngineError> {
     let pairs: Vec<_> = frames.windows(2).collect();
-    work.side_by_side(&pairs, |work, pair| matched(work, &pair[1], &pair[0]))
+    work.side_by_side(&pairs, |work, pair| matched(work, pair[1], pair[0]))
 }
 
 /// The frame's sight of `reference`, a neighbouring keyframe, found from nothing: at half size and, where that sees
