@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::{
     filters::resize,
     gmflow::{Features, GmFlow},
-    lucas_kanade::{Refinement, resize_flow},
+    lucas_kanade::Refinement,
     warp::{Border, Sampling, warp},
 };
 
@@ -81,7 +81,7 @@ impl FlowEstimator {
         if to.size()[2..] == frame.0.size()[2..] {
             return refine(frame.0, other.0, &to, &from, &Refinement::default());
         }
-        let [to, from] = [to, from].map(|flow| resize_flow(&flow, frame.0.size()));
+        let [to, from] = [to, from].map(|flow| resized(&flow, frame.0));
         refine(frame.0, other.0, &to, &from, &Refinement::halved())
     }
 
@@ -133,6 +133,16 @@ pub fn length(flow: &Tensor) -> Tensor {
 /// The flow that follows `first`, then `second`, `[n, 2, H, W]`.
 pub fn compose(first: &Tensor, second: &Tensor) -> Tensor {
     first + warp(second, first, Sampling::Bilinear, Border::Replicate)
+}
+
+/// A flow brought to the size of `frame`, its vectors with it.
+fn resized(flow: &Tensor, frame: &Tensor) -> Tensor {
+    let ([.., height, width], [.., old_height, old_width]) = (&frame.size()[..], &flow.size()[..]) else {
+        unreachable!("a frame and a flow are 4-dimensional")
+    };
+    let factors = [*width as f32 / *old_width as f32, *height as f32 / *old_height as f32];
+    let factors = Tensor::from_slice(&factors).to_device(flow.device()).view([1, 2, 1, 1]);
+    resize(flow, (*height, *width)) * factors
 }
 
 fn refine(frame: &Tensor, other: &Tensor, to: &Tensor, from: &Tensor, refinement: &Refinement) -> FlowPair {

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::{
-    filters::{enlarged, gaussian, halved, luma, median, resize, scharr},
+    filters::{enlarged, gaussian, halved, luma, median, scharr},
     flow::length,
     warp::{Border, Sampling, warp},
 };
@@ -99,18 +99,6 @@ impl Refinement {
 
 fn smaller(maps: &Tensor, halvings: u32) -> Tensor {
     (0..halvings).fold(maps.shallow_clone(), |maps, _| halved(&maps))
-}
-
-/// A flow brought to another size, its vectors with it. `size`: of a tensor that has that size.
-pub fn resize_flow(flow: &Tensor, size: Vec<i64>) -> Tensor {
-    let [height, width] = [size[2], size[3]];
-    let [.., old_height, old_width] = flow.size()[..] else { unreachable!("a flow is 4-dimensional") };
-    if (height, width) == (old_height, old_width) {
-        return flow.shallow_clone();
-    }
-    let factors = [width as f32 / old_width as f32, height as f32 / old_height as f32];
-    let factors = Tensor::from_slice(&factors).to_device(flow.device()).view([1, 2, 1, 1]);
-    resize(flow, (height, width)) * factors
 }
 
 #[cfg(test)]
