@@ -43,13 +43,17 @@ impl Known<'_> {
     /// a logarithm, 0 where nothing is known; and whether the edit left the cell as it was, 0..1. A thing that moves into the
     /// light keeps its colour by a logarithm, and not by a difference.
     pub fn tone(&self) -> Tensor {
-        let smooth = |maps: &Tensor| gaussian(&cells(maps), SMOOTH);
-        let around = smooth(self.known).clamp_min(FEWEST);
-        let seen = |maps: &Tensor| smooth(&(maps * self.known)) / &around;
+        let seen = |maps: &Tensor| self.seen(maps);
         let gains = ((seen(self.edit) + DARK) / (seen(self.prior) + DARK)).log();
         let [red, green, blue] = channels(&(self.edit - self.source).abs());
         let changed = seen(&red.maximum(&green).maximum(&blue));
         Tensor::cat(&[gains, 1.0 - smoothstep(&changed, LEFT, EDITED)], 1)
+    }
+
+    /// The mean of `maps`, `[1, c, h, w]`, around each cell, of what is known: `[1, c, h / 4, w / 4]`.
+    pub fn seen(&self, maps: &Tensor) -> Tensor {
+        let smooth = |maps: &Tensor| gaussian(&cells(maps), SMOOTH);
+        smooth(&(maps * self.known)) / smooth(self.known).clamp_min(FEWEST)
     }
 
     /// What its cells look like: colours near and far, what the prior makes of them, and how busy they are at two scales;

@@ -8,6 +8,7 @@ mod parameters;
 
 #[cfg(feature = "torch")]
 mod ahead;
+mod alike;
 #[cfg(feature = "torch")]
 mod batch;
 #[cfg(feature = "torch")]
@@ -26,6 +27,7 @@ mod fault;
 mod keyframes;
 #[cfg(feature = "torch")]
 mod known;
+mod local;
 #[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]

@@ -11,6 +11,7 @@ use tch::{IndexOp, Kind, Tensor};
 
 use super::{
     known::{CELL, DARK, Known, TONE, busyness, cells, rows},
+    local::Lesson,
     tone::{self, Witness},
 };
 use crate::conditions::filters::{gaussian, smoothstep};
@@ -55,16 +56,26 @@ pub fn transfer(anchor: &Known, frame: &Known, unseen: &Tensor) -> Tensor {
     let (differences, choice) = choose(&theirs, &own, &offsets);
     let places = Places::new(&choice, &offsets);
 
+    let lesson = Lesson::of(anchor, &theirs);
+    let corrected = [(anchor, &coarser(&theirs)), (frame, &own)];
+    let [their_prior, own_prior] = corrected.map(|(known, description)| lesson.correct(known, description));
+    let [anchor, frame] = [Known { prior: &their_prior, ..*anchor }, Known { prior: &own_prior, ..*frame }];
+
     let told = anchor.tone();
     let copied = Witness { tone: places.copy(&told), sure: (differences / -SAME).exp() };
     let alike = tone::alike([&theirs, &own], &told, &holes);
-    let tone = enlarged(&tone::tone(frame, &copied, &alike));
+    let tone = enlarged(&tone::tone(&frame, &copied, &alike));
     let calmer = ((own_busy + CALM) / (places.copy(&busy) + CALM)).clamp(CALMEST, 1.0);
     let unexplained = anchor.unexplained();
     let texture = places.copy(&(&unexplained - gaussian(&unexplained, TONE))) * enlarged(&calmer);
     let edit = ((frame.prior + DARK) * tone.narrow(1, 0, 3).exp() - DARK + texture).clamp(0.0, 1.0);
     let left = smoothstep(&tone.narrow(1, 3, 1), UNSURE, SURE);
     &edit + left * (frame.source - &edit)
+}
+
+/// A description of two by two cells together.
+fn coarser(description: &Tensor) -> Tensor {
+    description.avg_pool2d([2; 2], [2; 2], [0, 0], true, true, None)
 }
 
 /// From a value a cell to one a pixel.

@@ -7,6 +7,7 @@
 use tch::{Kind, Tensor};
 
 use super::{
+    alike::{likeness, thinned},
     known::{Known, cells, rows},
     spread::spread,
 };
@@ -17,8 +18,6 @@ use super::{
 const SEEN: f64 = 0.05;
 const COPIED: f64 = 0.04;
 const ALIKE: f64 = 0.05;
-/// Squared distance of descriptions at which a place counts e times less.
-const APART: f64 = 0.006;
 /// How much any place must look alike, in the mean of all, so that the likes count as much as nothing. Next to none would
 /// bring the mean error of things down by a fifth, and give a thing the colours of what merely looks like it.
 const NOTHING: f64 = 2e-3;
@@ -73,21 +72,6 @@ pub fn alike([theirs, own]: [&Tensor; 2], tone: &Tensor, holes: &Tensor) -> Witn
     let all = none.index_copy(0, holes, &Tensor::cat(&answers, 0));
     let all = all.transpose(0, 1).view([1, channels + 1, height, width]);
     Witness { tone: all.narrow(1, 0, channels), sure: all.narrow(1, channels, 1) }
-}
-
-/// Every second cell each way: four neighbours look much the same.
-fn thinned(maps: &Tensor) -> Tensor {
-    maps.slice(2, 0, None, 2).slice(3, 0, None, 2)
-}
-
-/// How alike each of `own` rows is to each of `theirs`, 0..1, `[own, theirs]`: by squared distance, all of it in one
-/// product.
-fn likeness(own: &Tensor, theirs: &Tensor) -> Tensor {
-    let length = |rows: &Tensor| rows.square().sum_dim_intlist([1].as_slice(), true, Kind::Float) / -APART;
-    let one = |rows: &Tensor| rows.narrow(1, 0, 1).ones_like();
-    let own = Tensor::cat(&[own * (2.0 / APART), length(own), one(own)], 1);
-    let theirs = Tensor::cat(&[theirs.shallow_clone(), one(theirs), length(theirs)], 1);
-    own.matmul(&theirs.transpose(0, 1)).exp_()
 }
 
 #[cfg(test)]

@@ -1,0 +1,223 @@
+//! The closed-form prior, corrected place by place. One regression serves a whole picture; a thing that is painted in colours of
+//! its own, or a look that depends on what is shown, needs one for each place.
+//!
+//! What the prior leaves of the anchor's edit is explained, around each cell, by a linear function of source and prior that
+//! the anchor's places that look alike tell together: attention whose values are the moments of a regression. Sources: Buades, Coll,
+//! Morel, "A non-local algorithm for image denoising", for the weights; He, Sun, Tang, "Guided image filtering", for
+//! the linear functions.
+
+use tch::{Kind, Tensor};
+
+use super::{
+    alike::{likeness, thinned},
+    known::{Known, cells, rows},
+};
+
+/// Of a place: source's and prior's colours; how much the edit differs from the prior.
+const FEATURES: i64 = 6;
+const CHANNELS: i64 = 3;
+/// Added to the variance of each feature (0..1 squared), so that what is flat explains nothing.
+const RIDGE: f64 = 3e-4;
+/// How much any place must look alike, in the mean of all, so that the likes are half believed.
+const NOTHING: f64 = 1e-6;
+/// Variance (0..1 squared) of what the likes tell at which they are half believed: where one thing was painted in this colour
+/// and another in that, nothing is told.
+const AGREED: f64 = 2.5e-3;
+/// Cells that are looked for at once, so that memory stays small.
+const AT_ONCE: i64 = 1024;
+/// Keeps a division finite where nothing looks alike.
+const LEAST: f64 = 1e-20;
+
+/// What the anchor's places tell.
+#[derive(Debug)]
+pub struct Lesson {
+    /// What they look like, `[places, features]`.
+    descriptions: Tensor,
+    /// Means of features, differences, their products (see [`moments`]) and of the differences' squares, each times how
+    /// far the place is known; and that, `[places, told]`.
+    told: Tensor,
+}
+
+impl Lesson {
+    /// - `description`: the anchor's, see [`Known::describe`]
+    pub fn of(anchor: &Known, description: &Tensor) -> Self {
+        let moments = anchor.seen(&moments(anchor));
+        let squares = moments.narrow(1, FEATURES, CHANNELS).square();
+        let known = cells(anchor.known);
+        let told = Tensor::cat(&[Tensor::cat(&[moments, squares], 1) * &known, known], 1);
+        Self { descriptions: rows(&thinned(description)), told: rows(&thinned(&told)) }
+    }
+
+    /// The prior's edit of a picture, corrected, `[1, 3, h, w]`, 0..1.
+    ///
+    /// - `description`: the picture's, a place a cell or a place several cells
+    pub fn correct(&self, picture: &Known, description: &Tensor) -> Tensor {
+        let [_, _, height, width] = description.size()[..] else { unreachable!("maps are 4-dimensional") };
+        let functions: Vec<_> =
+            rows(description).split(AT_ONCE, 0).iter().map(|places| self.functions(places)).collect();
+        let functions = Tensor::cat(&functions, 0).transpose(0, 1).view([1, -1, height, width]);
+        let [_, _, height, width] = picture.source.size()[..] else {
+            unreachable!("a picture is 4-dimensional")
+        };
+        let functions = functions.upsample_bilinear2d([height, width], false, None, None);
+        let features = features(picture);
+        let slopes = (0..CHANNELS).map(|channel| functions.narrow(1, channel * FEATURES, FEATURES));
+        let explained: Vec<_> = slopes
+            .map(|slopes| (slopes * &features).sum_dim_intlist([1].as_slice(), true, Kind::Float))
+            .collect();
+        let offsets = functions.narrow(1, CHANNELS * FEATURES, CHANNELS);
+        (picture.prior + Tensor::cat(&explained, 1) + offsets).clamp(0.0, 1.0)
+    }
+
+    /// Slopes by channel and feature, and offsets, of places described so: `[places, 3 * 6 + 3]`; 0 where nothing is told.
+    fn functions(&self, descriptions: &Tensor) -> Tensor {
+        let sums = likeness(descriptions, &self.descriptions).matmul(&self.told);
+        let last = sums.size()[1] - 1;
+        let likes = sums.narrow(1, last, 1);
+        let means = sums.narrow(1, 0, last) / (&likes + LEAST);
+        let mut at = 0;
+        let mut next = |count: i64| {
+            at += count;
+            means.narrow(1, at - count, count)
+        };
+        let whole = places_of_pairs().to_device(means.device());
+        let (features, differences) = (next(FEATURES), next(CHANNELS));
+        let squares = next(pairs().len() as i64).index_select(1, &whole).view([-1, FEATURES, FEATURES]);
+        let products = next(FEATURES * CHANNELS).view([-1, FEATURES, CHANNELS]);
+        let spread = next(CHANNELS) - differences.square();
+        let column = |values: &Tensor| values.unsqueeze(2);
+        let row = |values: &Tensor| values.unsqueeze(1);
+        let ridge = Tensor::eye(FEATURES, (Kind::Float, means.device())) * RIDGE;
+        let own = squares - column(&features) * row(&features) + ridge;
+        let shared = products - column(&features) * row(&differences);
+        let slopes = Tensor::linalg_solve(&own, &shared, true); // [places, features, channels]
+        let offsets = &differences - row(&features).matmul(&slopes).squeeze_dim(1);
+        let spread = spread.clamp_min(0.0).sum_dim_intlist([1].as_slice(), true, Kind::Float);
+        let believed =
+            &likes / (&likes + NOTHING * self.told.size()[0] as f64) * (AGREED / (spread + AGREED));
+        Tensor::cat(&[slopes.transpose(1, 2).flatten(1, 2), offsets], 1) * believed
+    }
+}
+
+/// `[1, 6, h, w]`
+fn features(picture: &Known) -> Tensor {
+    Tensor::cat(&[picture.source, picture.prior], 1)
+}
+
+/// Features, differences, products of two features each, products of a feature and a difference, by feature: `[1, 48, h, w]`.
+fn moments(picture: &Known) -> Tensor {
+    let (features, difference) = (features(picture), picture.edit - picture.prior);
+    let of = |part: fn(&(i64, i64)) -> i64| {
+        let indices: Vec<i64> = pairs().iter().map(part).collect();
+        features.index_select(1, &Tensor::from_slice(&indices).to_device(features.device()))
+    };
+    let squares = of(|pair| pair.0) * of(|pair| pair.1);
+    let products: Vec<_> =
+        (0..FEATURES).map(|feature| &difference * features.narrow(1, feature, 1)).collect();
+    let products = Tensor::cat(&products, 1);
+    Tensor::cat(&[features, difference, squares, products], 1)
+}
+
+/// Of two features, each two once.
+fn pairs() -> Vec<(i64, i64)> {
+    (0..FEATURES).flat_map(|one| (one..FEATURES).map(move |other| (one, other))).collect()
+}
+
+/// Where in [`pairs`] each entry of the symmetric matrix stands, `[6 * 6]`.
+fn places_of_pairs() -> Tensor {
+    let pairs = pairs();
+    let place = |one: i64, other: i64| {
+        pairs.iter().position(|&pair| pair == (one.min(other), one.max(other))).expect("any two are a pair")
+            as i64
+    };
+    let places = (0..FEATURES).flat_map(|one| (0..FEATURES).map(move |other| (one, other)));
+    Tensor::from_slice(&places.map(|(one, other)| place(one, other)).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::{engine::known::busyness, torch::testing::uniform};
+
+    const HEIGHT: i64 = 96;
+    const WIDTH: i64 = 160;
+
+    fn everywhere() -> Tensor {
+        Tensor::ones([1, 1, HEIGHT, WIDTH], (Kind::Float, Device::Cpu))
+    }
+
+    fn colour(rgb: [f32; 3]) -> Tensor {
+        Tensor::from_slice(&rgb).view([1, 3, 1, 1])
+    }
+
+    /// Blue ground, and a thing of another colour from `left`, both with grain.
+    fn scene(thing: [f32; 3], left: i64, seed: u64) -> Tensor {
+        let picture = colour([0.2, 0.3, 0.7]).expand([1, 3, HEIGHT, WIDTH], false).contiguous();
+        picture.narrow(3, left, 64).copy_(&colour(thing).expand([1, 3, HEIGHT, 64], false));
+        picture + uniform(seed, &[1, 1, HEIGHT, WIDTH]) * 0.08
+    }
+
+    const THING: [f32; 3] = [0.7, 0.4, 0.3];
+
+    /// The thing in `picture` with its colours swapped and its grain twice as strong.
+    fn painted(picture: &Tensor, left: i64) -> Tensor {
+        let edit = picture.copy();
+        let thing = picture.narrow(3, left, 64);
+        edit.narrow(3, left, 64).copy_(&((thing.roll([1], [1]) - 0.3) * 2.0));
+        edit
+    }
+
+    /// What a prior that changes nothing becomes in `frame`.
+    fn corrected(anchor: [&Tensor; 2], known: &Tensor, frame: &Tensor) -> Tensor {
+        let described = |known: &Known| known.describe(&busyness(known.source, 1.0));
+        let anchor = Known { source: anchor[0], prior: anchor[0], edit: anchor[1], known };
+        let frame = Known { source: frame, prior: frame, edit: frame, known };
+        Lesson::of(&anchor, &described(&anchor)).correct(&frame, &described(&frame))
+    }
+
+    /// Mean difference over a thing's middle, beside that of `before`.
+    fn share_left(found: &Tensor, truth: &Tensor, before: &Tensor, left: i64) -> f64 {
+        let error = |picture: &Tensor| {
+            let middle = |picture: &Tensor| picture.narrow(3, left + 16, 32);
+            (middle(picture) - middle(truth)).abs().mean(Kind::Float).double_value(&[])
+        };
+        error(found) / error(before)
+    }
+
+    #[test]
+    fn a_thing_is_painted_in_its_own_way_where_it_went_with_its_own_grain() {
+        let (anchor, frame) = (scene(THING, 8, 1), scene(THING, 80, 2));
+        let found = corrected([&anchor, &painted(&anchor, 8)], &everywhere(), &frame);
+        let left = share_left(&found, &painted(&frame, 80), &frame, 80);
+        assert!(left < 0.1, "{left}");
+        let ground = (found - &frame).narrow(3, 8, 48).abs().mean(Kind::Float).double_value(&[]);
+        assert!(ground < 0.003, "{ground}");
+    }
+
+    #[test]
+    fn of_what_the_anchor_does_not_show_nothing_is_told() {
+        let (anchor, frame) = (scene(THING, 8, 1), scene([0.1, 0.9, 0.2], 80, 2));
+        let found = corrected([&anchor, &painted(&anchor, 8)], &everywhere(), &frame);
+        let thing = |picture: &Tensor| picture.narrow(3, 96, 32);
+        assert!((thing(&found) - thing(&frame)).abs().max().double_value(&[]) < 0.01);
+        let nowhere = everywhere().zeros_like();
+        let unknown = corrected([&anchor, &painted(&anchor, 8)], &nowhere, &scene(THING, 80, 2));
+        assert!((unknown - scene(THING, 80, 2)).abs().max().double_value(&[]) < 1e-4);
+    }
+
+    #[test]
+    fn where_likes_contradict_each_other_little_is_told() {
+        let anchor = scene(THING, 8, 1);
+        let edit = painted(&anchor, 8);
+        // Half of the thing is painted, the other half is not.
+        edit.narrow(2, 0, HEIGHT / 2).copy_(&anchor.narrow(2, 0, HEIGHT / 2));
+        let frame = scene(THING, 80, 2);
+        let agreed = corrected([&anchor, &painted(&anchor, 8)], &everywhere(), &frame);
+        let torn = corrected([&anchor, &edit], &everywhere(), &frame);
+        let change =
+            |found: &Tensor| (found - &frame).narrow(3, 96, 32).abs().mean(Kind::Float).double_value(&[]);
+        assert!(change(&torn) < 0.25 * change(&agreed), "{} of {}", change(&torn), change(&agreed));
+    }
+}
