@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::known::TONE;
-use crate::conditions::filters::{gaussian, luma};
+use crate::conditions::filters::{gaussian, luma, smoothstep};
 
 /// An edited frame sampled along the flow onto another frame.
 #[derive(Debug)]
@@ -101,16 +101,31 @@ impl Composite {
     ///
     /// - `proposal`: `[1, 3, h, w]`, 0..1
     pub fn toned(self, proposal: &Tensor) -> Self {
-        let missing = gaussian(&(proposal - self.filled(proposal)), TONE);
+        let missing = gaussian(&(proposal - self.blended(proposal)), TONE);
         Self { weighted: self.weighted + missing * &self.confidence, ..self }
     }
 
-    /// The composite with `proposal` where no edit sees, `[1, 3, h, w]`.
+    /// The composite with `proposal` where no edit sees, `[1, 3, h, w]`. Tones pass softly into each other; of two textures that
+    /// meet, each keeps its own side, for their mean would be a blur along the border.
+    ///
+    /// Source: Burt and Adelson, "A multiresolution spline with application to image mosaics", with two bands.
     pub fn filled(&self, proposal: &Tensor) -> Tensor {
+        let blend = self.blended(proposal);
+        let weight = smoothstep(&self.confidence, SEEN_LITTLE, SEEN_WELL) - &self.confidence;
+        // What is not seen must not count as the tone of what is seen beside it.
+        let tone =
+            gaussian(&self.weighted, TEXTURE) / gaussian(&self.confidence, TEXTURE).clamp_min(MIN_CONFIDENCE);
+        blend + weight * ((self.picture() - tone) - texture(proposal))
+    }
+
+    fn blended(&self, proposal: &Tensor) -> Tensor {
         &self.weighted + (1.0 - &self.confidence) * proposal
     }
 }
 
+/// Confidences (0..1) up to which a pixel's texture is the proposal's, and from which it is the composite's.
+const SEEN_LITTLE: f64 = 0.35;
+const SEEN_WELL: f64 = 0.65;
 /// Sigma of what counts as texture, in pixels.
 const TEXTURE: f64 = 2.0;
 /// Two textures blended half and half lose less than this factor of their contrast.
@@ -200,6 +215,23 @@ mod tests {
         let mask = row(halfway.mask.as_ref().unwrap());
         assert!((mask[0] - 0.5).abs() < 1e-6 && mask[1] > 0.999 && mask[2] == 0.0, "{mask:?}");
         assert!((row(&halfway.picture())[0] - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn where_a_proposal_begins_both_textures_keep_their_contrast() {
+        let textured = |seed| gaussian(&uniform(seed, &[1, 3, 48, 64]), 0.8);
+        let (seen, proposal) = (textured(1), textured(2));
+        let ramp = (Tensor::arange(64, (Kind::Float, Device::Cpu)) - 20.0) / 24.0;
+        let confidence = ramp.clamp(0.0, 1.0).expand([1, 1, 48, 64], false).contiguous();
+        let composite = Composite::of(&[WarpedEdit { picture: seen.copy(), mask: None, confidence }]);
+        let contrast = |picture: &Tensor| {
+            texture(picture).narrow(3, 24, 16).square().mean(Kind::Float).double_value(&[])
+        };
+        let own = (contrast(&seen) + contrast(&proposal)) / 2.0;
+        let kept = contrast(&composite.filled(&proposal)) / own;
+        assert!((0.8..1.1).contains(&kept), "{kept}");
+        let plain = contrast(&composite.blended(&proposal)) / own;
+        assert!(plain < 0.65, "{plain}");
     }
 
     #[test]
