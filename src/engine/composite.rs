@@ -96,6 +96,12 @@ impl Composite {
         self.mask.as_ref().unwrap_or(&self.confidence)
     }
 
+    /// Of as much confidence, and all that it shows is `proposal`, `[1, 3, h, w]`, 0..1. What can be computed for the very frame
+    /// without a flicker is better than what was carried to it, which is out of place by parts of a pixel.
+    pub fn showing(self, proposal: &Tensor) -> Self {
+        Self { weighted: proposal * &self.confidence, ..self }
+    }
+
     /// With the tone of `proposal`, the edit of the very frame, and its own texture. Light that changes, and content that
     /// changes so slowly that it passes every test from one keyframe to the next (a mouth that opens), would else stay as it was.
     ///

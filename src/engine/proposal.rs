@@ -130,10 +130,15 @@ impl Proposer {
         )
     }
 
-    /// As [`propose`](Self::propose); and `composite`, with the proposal's tone where that is known for sure.
+    /// As [`propose`](Self::propose); and `composite`, with what the proposal knows for sure: all of a look that is light, and
+    /// the tone of one that a medium draws.
     pub fn complete(&self, looks: &Looks, source: &Tensor, composite: Composite) -> (Tensor, Composite) {
         let proposal = self.propose(looks, source, &composite);
-        let composite = if self.knows_tone(looks) { composite.toned(&proposal) } else { composite };
+        let composite = match self {
+            Self::Look { look, .. } if looks.is_light(look) => composite.showing(&proposal),
+            _ if self.knows_tone(looks) => composite.toned(&proposal),
+            _ => composite,
+        };
         (proposal, composite)
     }
 

@@ -158,6 +158,12 @@ impl Looks {
         look.layers.iter().any(|&(index, _)| matches!(self.sources[index], Source::Style(_)))
     }
 
+    /// Whether no medium draws it: the light of a scene and a photograph's finish follow from each frame's own colours, as
+    /// steadily as those are.
+    pub fn is_light(&self, look: &Look) -> bool {
+        self.layers_of(look, Stage::Medium).next().is_none()
+    }
+
     /// The anchor's statistics, for the other frames of its shot.
     ///
     /// - `anchor`: the shot's first source frame, `[1, 3, H, W]`, 0..1
