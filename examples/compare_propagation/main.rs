@@ -139,12 +139,15 @@ impl Clip {
         self.print_row(name, ("diffusion", &diffusion), &diffused, &missed)
     }
 
+    /// In eight bits, as a video has it: rounding is a step from frame to frame, too.
+    ///
     /// - `frozen`: with the first frame's statistics, not each frame's own
     fn look_per_frame(&self, prompt: &str, frozen: bool) -> Vec<Tensor> {
         let look = self.looks.understand(prompt, "").look;
         let frozen = frozen.then(|| self.looks.freeze(&look, &self.sources[0]));
         let frozen = frozen.as_ref();
-        self.sources.iter().map(|source| self.looks.apply(&look, source, 1.0, frozen)).collect()
+        let rounded = |picture: Tensor| (picture * 255.0).round() / 255.0;
+        self.sources.iter().map(|source| rounded(self.looks.apply(&look, source, 1.0, frozen))).collect()
     }
 
     fn meter(&self, video: &[Tensor]) -> Meter {

@@ -1,11 +1,11 @@
 //! Attention and transformer blocks. Keys: diffusers' `models/attention.py`, `models/transformers/transformer_2d.py`.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use parking_lot::Mutex;
 use tch::{
     Tensor,
     nn::{self, Conv2D, GroupNorm, LayerNorm, Linear, Path},
@@ -49,13 +49,13 @@ pub struct Text {
     /// `[1 or n, tokens, cross_attention_dim]`
     hidden_states: Tensor,
     /// Keys and values by attention, `[1 or n, heads, tokens, head_dim]`.
-    projected: Mutex<HashMap<u64, [Tensor; 2]>>,
+    projected: RefCell<HashMap<u64, [Tensor; 2]>>,
 }
 
 impl Text {
     /// - `hidden_states`: `[n, tokens, cross_attention_dim]`, or `[1, ...]`: all samples see the same
     pub fn new(hidden_states: Tensor) -> Self {
-        Self { hidden_states, projected: Mutex::default() }
+        Self { hidden_states, projected: RefCell::default() }
     }
 
     /// As it was given.
@@ -65,13 +65,16 @@ impl Text {
 
     /// For `n` samples.
     fn keys_and_values(&self, attention: &Attention, n: i64) -> [Tensor; 2] {
-        let known =
-            self.projected.lock().get(&attention.id).map(|known| known.each_ref().map(Tensor::shallow_clone));
+        let known = self
+            .projected
+            .borrow()
+            .get(&attention.id)
+            .map(|known| known.each_ref().map(Tensor::shallow_clone));
         let [key, value] = known.unwrap_or_else(|| {
             let made = [&attention.to_k, &attention.to_v]
                 .map(|projection| attention.heads_of(&self.hidden_states.apply(projection)));
             if !made[0].requires_grad() {
-                self.projected.lock().insert(attention.id, made.each_ref().map(Tensor::shallow_clone));
+                self.projected.borrow_mut().insert(attention.id, made.each_ref().map(Tensor::shallow_clone));
             }
             made
         });

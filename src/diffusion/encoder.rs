@@ -78,6 +78,7 @@ impl Encoder {
         conditioning: &Conditioning,
         memory: &mut KeyframeMemory,
     ) -> Encoded {
+        memory.begin();
         let mut hidden_states = sample.apply(&self.conv_in);
         if let Some(added) = added {
             hidden_states += added;

@@ -1,65 +1,59 @@
-//! What the keyframes of a batch see of each other, also where the batch is run in several calls.
-
-use std::sync::mpsc::{Receiver, Sender, channel};
+//! What the keyframes of a batch see of each other, also when the batch is run in several calls.
 
 use tch::{Tensor, nn::Linear};
 
 use super::config::KeyframeAttention;
 
-/// What one call of a network is shown of a batch's keyframes that other calls run, and what it shows the next one. A
-/// network called with all keyframes at once and one called with a few at a time give the same result. Calls may run
-/// at the same time, as long as each begins after the one before it: at each layer it waits for that one.
+/// The hidden states that later keyframes of a batch will ask for, a layer each: the first keyframe's and
+/// the last one's of the calls before. One memory serves all calls of one denoising step; a network called
+/// with all keyframes at once and one called with a few at a time, in order, give the same result.
 #[derive(Debug)]
 pub struct KeyframeMemory {
     /// Keyframes of each batch in this call; a call of `n` samples holds `n / keyframes` batches.
     keyframes: i64,
-    /// What the call before showed, layer by layer; `None`: this is the first one.
-    before: Option<Receiver<Shown>>,
-    /// To the call after.
-    after: Option<Sender<Shown>>,
+    layers: Vec<Layer>,
+    /// The layer that asks next.
+    next: usize,
 }
 
-/// The hidden states of one layer that later keyframes will ask for.
 #[derive(Debug)]
-struct Shown {
-    /// The batch's first keyframe's, `[batches, 1, tokens, dim]`.
+struct Layer {
+    /// `[batches, 1, tokens, dim]`
     first: Tensor,
-    /// The call's last one's, `[batches, 1, tokens, dim]`.
+    /// `[batches, 1, tokens, dim]`
     last: Tensor,
 }
 
-/// What the calls of a step have shown at its end.
-#[derive(Debug)]
-pub struct StepMemory(Option<Receiver<Shown>>);
-
-impl StepMemory {
-    /// What all keyframes saw of the first one: `[batches, 1, tokens, dim]` a layer.
-    pub fn first(self) -> Vec<Tensor> {
-        self.0.iter().flat_map(Receiver::try_iter).map(|shown| shown.first).collect()
-    }
-}
-
 impl KeyframeMemory {
-    /// Of a call that runs all keyframes of its batches. Its samples are ordered batch by batch, in time order within a
-    /// batch.
+    /// A step's memory, empty. A call's samples are ordered batch by batch, in time order within a batch.
     ///
-    /// - `keyframes`: of each batch
+    /// - `keyframes`: keyframes of each batch that come in the next call
     pub fn new(keyframes: i64) -> Self {
-        Self { keyframes, before: None, after: None }
+        Self { keyframes, layers: Vec::new(), next: 0 }
     }
 
-    /// Of the calls of one denoising step.
+    /// The memory of a step whose first keyframe was run already, in another batch; the next call's are the ones
+    /// after it.
     ///
-    /// - `calls`: how many keyframes of each batch every call runs, in time order
-    /// - `first`: where the batch's first keyframe was run already, in another batch, what [`StepMemory::first`] gave then
-    pub fn chain(calls: &[i64], first: Option<&[Tensor]>) -> (Vec<Self>, StepMemory) {
-        let mut before = first.map(known);
-        let of_call = |&keyframes: &i64| {
-            let (after, shown) = channel();
-            Self { keyframes, before: before.replace(shown), after: Some(after) }
-        };
-        let memories = calls.iter().map(of_call).collect();
-        (memories, StepMemory(before))
+    /// - `layers`: what [`first`](Self::first) gave then
+    pub fn after_first(layers: &[Tensor]) -> Self {
+        let layer = |first: &Tensor| Layer { first: first.shallow_clone(), last: first.shallow_clone() };
+        Self { keyframes: 0, layers: layers.iter().map(layer).collect(), next: 0 }
+    }
+
+    /// What all keyframes see of the first one: `[batches, 1, tokens, dim]` a layer.
+    pub fn first(&self) -> Vec<Tensor> {
+        self.layers.iter().map(|layer| layer.first.shallow_clone()).collect()
+    }
+
+    /// Announces the next call of the same step, with `keyframes` more of each batch.
+    pub fn next_call(&mut self, keyframes: i64) {
+        self.keyframes = keyframes;
+    }
+
+    /// A network's first layer is the next to ask.
+    pub(super) fn begin(&mut self) {
+        self.next = 0;
     }
 
     /// What `hidden_states` (`[n, tokens, dim]`, in time order) take their keys and values from.
@@ -68,38 +62,32 @@ impl KeyframeMemory {
             return Context::Own(hidden_states.shallow_clone());
         }
         let own = hidden_states.unflatten(0, [-1, self.keyframes]); // [batches, keyframes, tokens, dim]
-        // Where the call before was given up, so is the run: what comes of this one is thrown away.
-        let seen = self.before.as_ref().and_then(|before| before.recv().ok());
-        let leads = seen.is_none();
-        let Shown { first, last: before } = seen.unwrap_or_else(|| {
-            let first = self.alone(&own, 0);
-            Shown { last: first.shallow_clone(), first }
-        });
-        if let Some(after) = &self.after {
-            // Nobody listens where the calls after were given up.
-            let _ = after
-                .send(Shown { first: first.shallow_clone(), last: self.alone(&own, self.keyframes - 1) });
-        }
-        if leads && self.keyframes == 1 {
+        let alone = self.keyframes == 1 && self.next == self.layers.len();
+        let (first, before) = self.remember(&own);
+        if alone {
             // a first keyframe would see itself several times, which changes no average
             return Context::Own(hidden_states.shallow_clone());
         }
         Context::Keyframes { own, first, before, with_own: attention == KeyframeAttention::SelfFirstPrevious }
     }
 
-    /// One keyframe's; a view would keep all of the call's.
-    fn alone(&self, own: &Tensor, index: i64) -> Tensor {
-        if self.keyframes == 1 { own.shallow_clone() } else { own.narrow(1, index, 1).copy() }
+    /// The batch's first keyframe and the one before this call's first (position 0 is its own predecessor).
+    fn remember(&mut self, own: &Tensor) -> (Tensor, Tensor) {
+        let only = self.keyframes == 1;
+        // a view would keep all of the call's
+        let alone = |index| if only { own.shallow_clone() } else { own.narrow(1, index, 1).copy() };
+        let last = alone(self.keyframes - 1);
+        let layer = self.next;
+        self.next += 1;
+        match self.layers.get_mut(layer) {
+            Some(layer) => (layer.first.shallow_clone(), std::mem::replace(&mut layer.last, last)),
+            None => {
+                let first = alone(0);
+                self.layers.push(Layer { first: first.shallow_clone(), last });
+                (first.shallow_clone(), first)
+            }
+        }
     }
-}
-
-/// As if a call had shown `layers`, of a keyframe that leads.
-fn known(layers: &[Tensor]) -> Receiver<Shown> {
-    let (after, shown) = channel();
-    for first in layers {
-        let _ = after.send(Shown { first: first.shallow_clone(), last: first.shallow_clone() });
-    }
-    shown
 }
 
 /// The hidden states that an attention takes its keys and values from.

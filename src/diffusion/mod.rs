@@ -37,7 +37,7 @@ pub use config::{
 pub use control::{ControlCondition, ControlNetOptions, ControlNetSchedule};
 pub use controlnet::{ControlNetConfig, ControlNetModel, ControlNetResiduals};
 pub use footprint::{CallSizes, Footprint, RunSize};
-pub use keyframes::{KeyframeMemory, StepMemory};
+pub use keyframes::KeyframeMemory;
 pub use model::{Denoised, DiffusionModel, LatentConditions, PictureConditions, StepTime};
 pub use noise::noise;
 pub use preconditioning::{Preconditioned, Preconditioning};

@@ -8,12 +8,11 @@ use super::{
     attention::Text,
     flow_trust,
     footprint::CallSizes,
-    keyframes::{KeyframeMemory, StepMemory},
+    keyframes::KeyframeMemory,
     model::{DiffusionModel, LatentConditions, PictureConditions, StepTime},
     noise::noise,
     schedulers::Sampler,
 };
-use crate::torch::side_by_side;
 
 /// How a run is sampled.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +99,7 @@ impl<'a> Sampling<'a> {
     ///
     /// # Errors
     /// Those of `check`.
-    pub fn begin<E: Send>(
+    pub fn begin<E>(
         model: &'a DiffusionModel,
         input: &'a SamplingInput<'a>,
         options: &'a SamplingOptions,
@@ -115,7 +114,7 @@ impl<'a> Sampling<'a> {
             Ok(((start, length), LatentConditions::cat(&parts)))
         };
         let spans = spans(input.pictures.keyframes(), input.calls.keyframes);
-        let calls = side_by_side(model.placement().device, spans.collect(), encode)?;
+        let calls = spans.map(encode).collect::<Result<Vec<_>, E>>()?;
         let all = |part: fn(&LatentConditions) -> &Tensor| {
             Tensor::cat(&calls.iter().map(|(_, latents)| part(latents)).collect::<Vec<_>>(), 0)
         };
@@ -148,7 +147,7 @@ impl<'a> Sampling<'a> {
     ///
     /// # Errors
     /// Those of `check`; the run is then of no use any more.
-    pub fn step<E: Send>(&mut self, check: impl Fn() -> Result<(), E>) -> Result<bool, E> {
+    pub fn step<E>(&mut self, check: impl Fn() -> Result<(), E>) -> Result<bool, E> {
         let Some(timestep) = self.sampler.timestep() else { return Ok(false) };
         self.hold_finished();
         let output = self.model_output(timestep, check)?;
@@ -198,45 +197,41 @@ impl<'a> Sampling<'a> {
     }
 
     /// What the networks predict, guides weighed.
-    fn model_output<E: Send>(
-        &mut self,
-        timestep: f64,
-        check: impl Fn() -> Result<(), E>,
-    ) -> Result<Tensor, E> {
+    fn model_output<E>(&mut self, timestep: f64, check: impl Fn() -> Result<(), E>) -> Result<Tensor, E> {
         let step = self.sampler.progress().taken;
         let known = self.input.anchor.and_then(|anchor| anchor.layers.get(step));
-        let lengths: Vec<i64> = self.calls.iter().map(|((_, length), _)| *length).collect();
-        let known_first = |guide: usize| known.map(|guides| guides[guide].as_slice());
-        let chain = |guide| KeyframeMemory::chain(&lengths, known_first(guide));
-        let (memories, seen): (Vec<_>, Vec<_>) = (0..self.guides.len()).map(chain).unzip();
-        let mut memories: Vec<_> = memories.into_iter().map(Vec::into_iter).collect();
-        let with_memories = |call| (call, memories.iter_mut().flat_map(Iterator::next).collect());
-        let calls: Vec<(_, Vec<_>)> = self.calls.iter().map(with_memories).collect();
-        let outputs = side_by_side(self.model.placement().device, calls, |(call, memories)| {
-            self.guided(call, timestep, memories, &check)
-        })?;
+        let memory = |guide: usize| known.map(|guides| KeyframeMemory::after_first(&guides[guide]));
+        let mut memories: Vec<KeyframeMemory> = (0..self.guides.len())
+            .map(|guide| memory(guide).unwrap_or_else(|| KeyframeMemory::new(0)))
+            .collect();
+        let mut outputs = Vec::new();
+        for ((start, length), latents) in &self.calls {
+            let part = self.sample.narrow(0, *start, *length);
+            outputs.push(self.guided(&part, timestep, latents, &mut memories, &check)?);
+        }
         if self.remembers_first() {
-            self.seen_of_first.push(seen.into_iter().map(StepMemory::first).collect());
+            self.seen_of_first.push(memories.iter().map(KeyframeMemory::first).collect());
         }
         Ok(Tensor::cat(&outputs, 0))
     }
 
-    /// What one call of the networks a guide predicts; `memories`: one a guide.
     fn guided<E>(
         &self,
-        ((start, length), latents): &((i64, i64), LatentConditions),
+        sample: &Tensor,
         timestep: f64,
-        memories: Vec<KeyframeMemory>,
+        latents: &LatentConditions,
+        memories: &mut [KeyframeMemory],
         check: &impl Fn() -> Result<(), E>,
     ) -> Result<Tensor, E> {
-        let sample = self.sample.narrow(0, *start, *length);
+        let keyframes = sample.size()[0];
         let kind = if timestep.fract() == 0.0 { Kind::Int64 } else { Kind::Float };
-        let timesteps = Tensor::full(*length, timestep, (kind, sample.device()));
+        let timesteps = Tensor::full(keyframes, timestep, (kind, sample.device()));
         let mut mixed = sample.zeros_like();
-        for (guide, mut memory) in self.guides.iter().zip(memories) {
+        for (guide, memory) in self.guides.iter().zip(memories) {
             check()?;
+            memory.next_call(keyframes);
             let time = StepTime { timesteps: &timesteps, progress: self.sampler.progress() };
-            let denoised = self.model.denoise(&sample, time, &guide.text, latents, &mut memory);
+            let denoised = self.model.denoise(sample, time, &guide.text, latents, memory);
             mixed += denoised.model_output() * guide.weight;
         }
         Ok(mixed)

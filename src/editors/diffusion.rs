@@ -18,7 +18,7 @@ use crate::diffusion::{
 /// Those of `check`, which is asked between two calls of the networks.
 ///
 /// Source: SDEdit (Meng et al. 2108.01073), as diffusers' `StableDiffusionControlNetImg2ImgPipeline`.
-pub fn edit<E: Send>(
+pub fn edit<E>(
     model: &DiffusionModel,
     source: &Tensor,
     control: Vec<(ControlCondition, Tensor)>,

@@ -13,7 +13,7 @@ use crate::{
         SamplingInput, SamplingOptions,
     },
     editors::diffusion::edit,
-    torch::{Placement, card_memory, side_by_side},
+    torch::{Placement, card_memory},
     weights::{ModelFolder, WeightsError},
 };
 
@@ -259,16 +259,14 @@ impl Propagator {
         cancel: &CancelToken,
     ) -> Result<Tensor, EngineError> {
         let (composite, finished) = (&conditions.pictures.composite, conditions.finished);
+        let mut pictures = vec![composite.narrow(0, 0, finished)];
         let keyframes = composite.size()[0];
-        let decode = |start: i64| {
+        for start in (finished..keyframes).step_by(most as usize) {
             cancel.check()?;
             let [latents, composite] =
                 [sample, composite].map(|all| all.narrow(0, start, most.min(keyframes - start)));
-            Ok::<_, EngineError>(self.model.decode_upon(&latents, &composite).clamp(0.0, 1.0))
-        };
-        let starts = (finished..keyframes).step_by(most as usize).collect();
-        let mut pictures = vec![composite.narrow(0, 0, finished)];
-        pictures.extend(side_by_side(self.model.placement().device, starts, decode)?);
+            pictures.push(self.model.decode_upon(&latents, &composite).clamp(0.0, 1.0));
+        }
         Ok(Tensor::cat(&pictures, 0))
     }
 }

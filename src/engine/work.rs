@@ -1,6 +1,10 @@
 //! What one batch is worked on with: the model, the settings, and what is reported of it afterwards.
 
-use std::time::{Duration, Instant};
+use std::{
+    iter,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use super::{CancelToken, EditParameters, EngineError, model::Model, workbench::Composed};
 use crate::torch::{side_by_side, workers};
@@ -52,20 +56,28 @@ impl<'a> Work<'a> {
         job: impl Fn(&mut Work, &T) -> Result<R, EngineError>,
     ) -> Result<Vec<R>, EngineError> {
         let Self { model, parameters, cancel, .. } = *self;
-        let job = |item| {
-            let mut work = Work::new(model, parameters, cancel);
-            job(&mut work, item).map(|result| (result, work.timings, work.warnings))
+        let (workers, next) = (workers(model.placement.device, items.len()), AtomicUsize::new(0));
+        let take = || {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            items.get(index).map(|item| (index, item))
         };
-        let device = model.placement.device;
-        let workers = workers(device, items.len()) as u32;
-        let done = side_by_side(device, items.iter().collect(), job)?;
+        let shares = side_by_side(workers, || {
+            let mut work = Work::new(model, parameters, cancel);
+            let one = |(index, item)| job(&mut work, item).map(|result| (index, result));
+            let done: Result<Vec<_>, _> = iter::from_fn(take).map(one).collect();
+            if done.is_err() {
+                next.store(items.len(), Ordering::Relaxed);
+            }
+            (done, work.timings, work.warnings)
+        });
         let mut results = Vec::with_capacity(items.len());
-        for (result, timings, warnings) in done {
-            timings.into_iter().for_each(|(stage, took)| self.add(stage, took / workers));
+        for (done, timings, warnings) in shares {
+            timings.into_iter().for_each(|(stage, took)| self.add(stage, took / workers as u32));
             self.warnings.extend(warnings);
-            results.push(result);
+            results.extend(done?);
         }
-        Ok(results)
+        results.sort_unstable_by_key(|&(index, _)| index);
+        Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
     fn add(&mut self, stage: &'static str, took: Duration) {

@@ -1,13 +1,10 @@
 //! torch's threads on a CPU that this process shares.
 
 use std::{
-    collections::VecDeque,
-    iter,
     panic::resume_unwind,
     thread::{self, available_parallelism},
 };
 
-use parking_lot::Mutex;
 use tch::Device;
 
 /// At most so many threads work side by side, for each holds pictures of the video's full size.
@@ -32,42 +29,17 @@ pub fn workers(device: Device, pieces: usize) -> usize {
     }
 }
 
-/// What `job` makes of each of `items`, in their order: on several threads, begun in that order, where [`workers`] says so, each
-/// with its share of torch's threads and without gradients. Called by one that has torch's threads to share out.
+/// Runs `work` on as many threads at once as there are `workers`, each with its share of torch's threads and without
+/// gradients, and returns what each of them returned. Called by one that has torch's threads to share out.
 ///
-/// What `job` changes for one item, no other item's may read: nothing checks that, since tensors are not `Sync`.
-///
-/// # Errors
-/// Those of `job`, the first item's first; after one, no further item is begun.
+/// What one thread's `work` changes, no other's may read: nothing checks that, since tensors are not `Sync`.
 ///
 /// # Panics
-/// Where `job` does, with its words, once all threads have ended.
-pub fn side_by_side<T, R: Send, E: Send>(
-    device: Device,
-    items: Vec<T>,
-    job: impl Fn(T) -> Result<R, E>,
-) -> Result<Vec<R>, E> {
-    let workers = workers(device, items.len());
-    if workers == 1 {
-        return items.into_iter().map(job).collect();
+/// Where `work` does, with its words, once all threads have ended.
+pub fn side_by_side<R: Send>(workers: usize, work: impl Fn() -> R) -> Vec<R> {
+    if workers <= 1 {
+        return vec![work()];
     }
-    let queue = Mutex::new(items.into_iter().enumerate().collect::<VecDeque<_>>());
-    let next = || queue.lock().pop_front();
-    let one = |(index, item)| {
-        let result = job(item);
-        if result.is_err() {
-            queue.lock().clear();
-        }
-        (index, result)
-    };
-    let shares = on_threads(workers, || iter::from_fn(next).map(one).collect::<Vec<_>>());
-    let mut results: Vec<_> = shares.into_iter().flatten().collect();
-    results.sort_unstable_by_key(|&(index, _)| index);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
-/// What `work` returned on each of so many threads at once.
-fn on_threads<R: Send>(workers: usize, work: impl Fn() -> R) -> Vec<R> {
     let threads = tch::get_num_threads();
     let share = Shared(&|| {
         tch::get_num_threads(); // asked for the first time by a thread, it takes on the process's number
@@ -100,11 +72,7 @@ unsafe impl<T> Sync for Shared<'_, T> {}
 mod tests {
     use std::{
         panic::{AssertUnwindSafe, catch_unwind},
-        sync::{
-            Barrier,
-            atomic::{AtomicUsize, Ordering},
-        },
-        time::Duration,
+        sync::Barrier,
     };
 
     use super::*;
@@ -117,34 +85,20 @@ mod tests {
     }
 
     #[test]
-    fn workers_run_at_once_share_torchs_threads_and_answer_in_order() {
+    fn workers_run_at_once_and_share_torchs_threads() {
         tch::set_num_threads(4);
         let both_are_here = Barrier::new(2);
-        let job = |item: usize| {
+        let shares = side_by_side(2, || {
             both_are_here.wait();
-            Ok::<_, ()>((item, tch::get_num_threads()))
-        };
-        let answers = side_by_side(Device::Cpu, vec![7, 5], job);
-        assert_eq!((answers, tch::get_num_threads()), (Ok(vec![(7, 2), (5, 2)]), 4));
-    }
-
-    #[test]
-    fn after_an_error_nothing_more_is_begun() {
-        tch::set_num_threads(2);
-        let begun = AtomicUsize::new(0);
-        let job = |item: usize| {
-            begun.fetch_add(1, Ordering::Relaxed);
-            if item == 0 { Err("no") } else { Ok(thread::sleep(Duration::from_millis(50))) }
-        };
-        assert_eq!(side_by_side(Device::Cpu, (0..50).collect(), job), Err("no"));
-        assert!(begun.into_inner() < 10);
+            tch::get_num_threads()
+        });
+        assert_eq!((shares, tch::get_num_threads()), (vec![2, 2], 4));
     }
 
     #[test]
     fn a_worker_that_panics_is_heard_and_the_threads_are_given_back() {
         tch::set_num_threads(2);
-        let job = |()| -> Result<(), ()> { panic!("a wrong shape") };
-        let heard = catch_unwind(AssertUnwindSafe(|| side_by_side(Device::Cpu, vec![(); 2], job)));
+        let heard = catch_unwind(AssertUnwindSafe(|| side_by_side::<()>(2, || panic!("a wrong shape"))));
         assert_eq!(heard.unwrap_err().downcast_ref(), Some(&"a wrong shape"));
         assert_eq!(tch::get_num_threads(), 2);
     }
