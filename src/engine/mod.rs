@@ -27,6 +27,7 @@ mod fault;
 mod keyframes;
 #[cfg(feature = "torch")]
 mod known;
+#[cfg(feature = "torch")]
 mod local;
 #[cfg(feature = "torch")]
 mod model;
