@@ -8,6 +8,7 @@ mod parameters;
 
 #[cfg(feature = "torch")]
 mod ahead;
+#[cfg(feature = "torch")]
 mod alike;
 #[cfg(feature = "torch")]
 mod batch;
