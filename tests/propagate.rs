@@ -239,7 +239,9 @@ fn half_of_the_keyframes_at_once_where_memory_is_short_for_all() {
         .args(["--exact", "half_of_the_keyframes_at_once_where_memory_is_short_for_all", "--nocapture"])
         .env(SHORT_OF_MEMORY, "1")
         // What is freed goes back at once, and no thread reserves address space: else the limits are a matter of luck.
-        .envs([("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536")]);
+        .envs([("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536")])
+        // A panic that finds no memory for its backtrace never ends.
+        .env("RUST_BACKTRACE", "0");
     let ended = itself.output().unwrap();
     let [out, err] = [&ended.stdout, &ended.stderr].map(|said| String::from_utf8_lossy(said));
     assert!(ended.status.success(), "{}: {out} {err}", ended.status);
