@@ -43,10 +43,9 @@ impl Known<'_> {
     /// a logarithm, 0 where nothing is known; and whether the edit left the cell as it was, 0..1. A thing that moves into the
     /// light keeps its colour by a logarithm, and not by a difference.
     pub fn tone(&self) -> Tensor {
-        let seen = |maps: &Tensor| self.seen(maps);
-        let gains = ((seen(self.edit) + DARK) / (seen(self.prior) + DARK)).log();
+        let gains = ((self.seen(self.edit) + DARK) / (self.seen(self.prior) + DARK)).log();
         let [red, green, blue] = channels(&(self.edit - self.source).abs());
-        let changed = seen(&red.maximum(&green).maximum(&blue));
+        let changed = self.seen(&red.maximum(&green).maximum(&blue));
         Tensor::cat(&[gains, 1.0 - smoothstep(&changed, LEFT, EDITED)], 1)
     }
 
