@@ -146,7 +146,7 @@ impl Clip {
         let look = self.looks.understand(prompt, "").look;
         let frozen = frozen.then(|| self.looks.freeze(&look, &self.sources[0]));
         let frozen = frozen.as_ref();
-        let rounded = |picture: Tensor| (picture * 255.0).round() / 255.0;
+        let rounded = |picture: Tensor| tensors::from_image(&tensors::to_image(&picture));
         self.sources.iter().map(|source| rounded(self.looks.apply(&look, source, 1.0, frozen))).collect()
     }
 

@@ -9,7 +9,7 @@
 use tch::{Kind, Tensor};
 
 use super::{
-    alike::{likeness, thinned},
+    alike::Likes,
     known::{Known, cells, rows},
 };
 
@@ -23,29 +23,18 @@ const NOTHING: f64 = 1e-6;
 /// Variance (0..1 squared) of what the likes tell at which they are half believed: where one thing was painted in this colour
 /// and another in that, nothing is told.
 const AGREED: f64 = 2.5e-3;
-/// Cells that are looked for at once, so that memory stays small.
-const AT_ONCE: i64 = 1024;
-/// Keeps a division finite where nothing looks alike.
-const LEAST: f64 = 1e-20;
 
-/// What the anchor's places tell.
+/// What the anchor's places tell: means of features, differences, their products (see [`moments`]) and of the differences'
+/// squares, as far as each place is known.
 #[derive(Debug)]
-pub struct Lesson {
-    /// What they look like, `[places, features]`.
-    descriptions: Tensor,
-    /// Means of features, differences, their products (see [`moments`]) and of the differences' squares, each times how
-    /// far the place is known; and that, `[places, told]`.
-    told: Tensor,
-}
+pub struct Lesson(Likes);
 
 impl Lesson {
     /// - `description`: the anchor's, see [`Known::describe`]
     pub fn of(anchor: &Known, description: &Tensor) -> Self {
         let moments = anchor.seen(&moments(anchor));
         let squares = moments.narrow(1, FEATURES, CHANNELS).square();
-        let known = cells(anchor.known);
-        let told = Tensor::cat(&[Tensor::cat(&[moments, squares], 1) * &known, known], 1);
-        Self { descriptions: rows(&thinned(description)), told: rows(&thinned(&told)) }
+        Self(Likes::of(description, &Tensor::cat(&[moments, squares], 1), &cells(anchor.known)))
     }
 
     /// The prior's edit of a picture, corrected, `[1, 3, h, w]`, 0..1.
@@ -53,9 +42,7 @@ impl Lesson {
     /// - `description`: the picture's, a place a cell or a place several cells
     pub fn correct(&self, picture: &Known, description: &Tensor) -> Tensor {
         let [_, _, height, width] = description.size()[..] else { unreachable!("maps are 4-dimensional") };
-        let functions: Vec<_> =
-            rows(description).split(AT_ONCE, 0).iter().map(|places| self.functions(places)).collect();
-        let functions = Tensor::cat(&functions, 0).transpose(0, 1).view([1, -1, height, width]);
+        let functions = self.functions(&rows(description)).transpose(0, 1).view([1, -1, height, width]);
         let [_, _, height, width] = picture.source.size()[..] else {
             unreachable!("a picture is 4-dimensional")
         };
@@ -71,10 +58,7 @@ impl Lesson {
 
     /// Slopes by channel and feature, and offsets, of places described so: `[places, 3 * 6 + 3]`; 0 where nothing is told.
     fn functions(&self, descriptions: &Tensor) -> Tensor {
-        let sums = likeness(descriptions, &self.descriptions).matmul(&self.told);
-        let last = sums.size()[1] - 1;
-        let likes = sums.narrow(1, last, 1);
-        let means = sums.narrow(1, 0, last) / (&likes + LEAST);
+        let [means, sure] = self.0.tell(descriptions, NOTHING);
         let mut at = 0;
         let mut next = |count: i64| {
             at += count;
@@ -93,8 +77,7 @@ impl Lesson {
         let slopes = Tensor::linalg_solve(&own, &shared, true); // [places, features, channels]
         let offsets = &differences - row(&features).matmul(&slopes).squeeze_dim(1);
         let spread = spread.clamp_min(0.0).sum_dim_intlist([1].as_slice(), true, Kind::Float);
-        let believed =
-            &likes / (&likes + NOTHING * self.told.size()[0] as f64) * (AGREED / (spread + AGREED));
+        let believed = sure * (AGREED / (spread + AGREED));
         Tensor::cat(&[slopes.transpose(1, 2).flatten(1, 2), offsets], 1) * believed
     }
 }

@@ -7,7 +7,7 @@
 use tch::{Kind, Tensor};
 
 use super::{
-    alike::{likeness, thinned},
+    alike::Likes,
     known::{Known, cells, rows},
     spread::spread,
 };
@@ -21,10 +21,6 @@ const ALIKE: f64 = 0.05;
 /// How much any place must look alike, in the mean of all, so that the likes count as much as nothing. Next to none would
 /// bring the mean error of things down by a fifth, and give a thing the colours of what merely looks like it.
 const NOTHING: f64 = 2e-3;
-/// Keeps a division finite where nothing looks alike.
-const LEAST: f64 = 1e-20;
-/// Cells that are looked for at once, so that memory stays small.
-const AT_ONCE: i64 = 1024;
 
 /// What a witness tells of each cell.
 #[derive(Debug)]
@@ -57,19 +53,10 @@ pub fn tone(frame: &Known, copied: &Witness, alike: &Witness) -> Tensor {
 /// - `holes`: the cells that are looked for, flat
 pub fn alike([theirs, own]: [&Tensor; 2], tone: &Tensor, holes: &Tensor) -> Witness {
     let [_, channels, height, width] = tone.size()[..] else { unreachable!("maps are 4-dimensional") };
-    let [theirs, told] = [theirs, tone].map(|maps| rows(&thinned(maps)));
-    let told = Tensor::cat(&[&told, &told.narrow(1, 0, 1).ones_like()], 1); // [places, 5]
-    let nothing = NOTHING * told.size()[0] as f64;
-    let own = rows(own).index_select(0, holes);
-    // Tone and sureness of some holes, [some, 5].
-    let ask = |some: &Tensor| {
-        let sums = likeness(some, &theirs).matmul(&told);
-        let likes = sums.narrow(1, channels, 1);
-        Tensor::cat(&[sums.narrow(1, 0, channels) / (&likes + LEAST), &likes / (&likes + nothing)], 1)
-    };
-    let answers: Vec<Tensor> = own.split(AT_ONCE, 0).iter().map(ask).collect();
+    let likes = Likes::of(theirs, tone, &tone.narrow(1, 0, 1).ones_like());
+    let answers = Tensor::cat(&likes.tell(&rows(own).index_select(0, holes), NOTHING), 1);
     let none = Tensor::zeros([height * width, channels + 1], (Kind::Float, tone.device()));
-    let all = none.index_copy(0, holes, &Tensor::cat(&answers, 0));
+    let all = none.index_copy(0, holes, &answers);
     let all = all.transpose(0, 1).view([1, channels + 1, height, width]);
     Witness { tone: all.narrow(1, 0, channels), sure: all.narrow(1, channels, 1) }
 }
