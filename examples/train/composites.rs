@@ -88,7 +88,7 @@ impl Source<'_> {
             let composite = sight.composite(keyframe, &composites);
             let source = scene.source.narrow(0, keyframe, 1);
             let proposal = match &proposer {
-                Some(proposer) => proposer.propose(self.looks, &source, &composite),
+                Some(proposer) => proposer.propose(self.looks, &source, &composite, None).edit,
                 None => match_color(&edit.apply(&source), &composite.picture(), &composite.confidence),
             };
             composites.push(composite.filled(&proposal).clamp(0.0, 1.0));

@@ -66,6 +66,25 @@ pub fn confidence(
     1.0 - gaussian(&hidden, 1.5).maximum(&hidden)
 }
 
+/// Colour difference (0..1) and miss (pixels) at which a pixel is e times less likely of one surface.
+const OTHER: f64 = 0.04;
+const ASTRAY: f64 = 12.0;
+
+/// How likely each pixel of `source` is of the surface that `to` leads to, though not of that very place of it: by colours, and by
+/// how far the way there and back misses. What [`confidence`] rightly gives up, a smooth surface that turns, stretches or
+/// comes into the light, is mostly still that surface.
+///
+/// - `to`: `[n, 2, H, W]`, from source to reference; `from`: back
+/// - `source`, `reference`: `[n, 3, H, W]`, 0..1
+/// - returns `[n, 1, H, W]`, 0..1
+pub fn same_surface(to: &Tensor, from: &Tensor, source: &Tensor, reference: &Tensor) -> Tensor {
+    let there = |maps: &Tensor| warp(maps, to, Sampling::Bilinear, Border::Zeros);
+    let difference = mean(&channel_mean(&(source - there(reference)).abs()), 7);
+    let missed = length(&(to + there(from)));
+    let unlikely = (difference / OTHER).square() + (missed / ASTRAY).square();
+    1.0 - dilate(&(1.0 - (-unlikely).exp()))
+}
+
 /// The share of pixels that are seen, 0..1.
 pub fn visible_fraction(confidence: &Tensor) -> f64 {
     confidence.mean(Kind::Float).double_value(&[])
@@ -140,6 +159,18 @@ mod tests {
             stretched(&squeezed, (0.55, 2.2)).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]) > 0.8
         );
         assert!(stretched(&back, (0.55, 2.2)).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]) > 0.8);
+    }
+
+    #[test]
+    fn a_surface_that_is_only_roughly_followed_is_still_the_same_one() {
+        let still = uniform(0.0);
+        let likely = |to: &Tensor, from: &Tensor, reference: &Tensor| {
+            visible_fraction(&same_surface(to, from, &grey(), reference))
+        };
+        assert!(seen(&uniform(4.0), &still, &grey(), &grey()) < 0.1, "too rough to be trusted");
+        assert!(likely(&uniform(4.0), &still, &grey()) > 0.6, "all but what lies outside");
+        assert!(likely(&uniform(30.0), &still, &grey()) < 0.05, "the way back misses by far");
+        assert!(likely(&still, &still, &(grey() + 0.1)) < 0.05, "another colour");
     }
 
     #[test]

@@ -144,8 +144,8 @@ fn look_back(
     let model = work.model;
     let sight = matched(work, &SourceFrame::new(source), &SourceFrame::new(&later.source))?;
     let composite = Composite::of(&[sight.warp(later)]);
-    let proposal = work.run("propose", || proposer.propose(&model.looks, source, &composite))?;
-    Ok((composite.filled(&proposal), composite.mask))
+    let proposal = work.run("propose", || proposer.propose(&model.looks, source, &composite, None))?;
+    Ok((composite.filled(&proposal.edit), composite.mask))
 }
 
 const EDIT_OF_ANOTHER_SHOT: &str = "a new shot begins, but edited-frame shows no frame of it: \

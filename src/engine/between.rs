@@ -4,10 +4,11 @@ use tch::Tensor;
 
 use super::{
     EngineError, Interpolation,
-    composite::{Composite, WarpedEdit},
+    composite::Composite,
     keyframes::Keyframe,
-    proposal::Proposer,
+    proposal::{Proposal, Proposer},
     shot::{Edited, Sight},
+    tone::Witness,
     work::Work,
 };
 use crate::conditions::flow::FlowEstimator;
@@ -118,10 +119,13 @@ impl Gap<'_> {
         source: &Tensor,
     ) -> Result<Finished, EngineError> {
         let model = work.model;
-        let [first, second] = work.run("flow between", || self.warped(&model.flow, source))?;
+        let sights = work.run("flow between", || self.sights(&model.flow, source))?;
+        let [first, second] = [0, 1].map(|end| sights[end].warp(&self.ends()[end].edited));
         let composite = work.run("blend", || Composite::between(&first, &second, self.time))?;
-        let (proposal, composite) =
-            work.run("propose", || proposer.complete(&model.looks, source, composite))?;
+        let (Proposal { edit: proposal, .. }, composite) = work.run("propose", || {
+            let followed = self.followed(&sights, source);
+            proposer.complete(&model.looks, source, composite, followed.as_ref())
+        })?;
         let sharpness = proposer.sharpness(source, &proposal, &composite.confidence);
         Ok(Finished {
             edit: composite.filled(&proposal),
@@ -133,14 +137,23 @@ impl Gap<'_> {
         })
     }
 
-    /// The edits of both keyframes, as seen from `source`.
-    fn warped(&self, flow: &FlowEstimator, source: &Tensor) -> [WarpedEdit; 2] {
-        let ends = [self.first, self.second].map(|keyframe| &keyframe.edited);
+    fn ends(&self) -> [&Keyframe; 2] {
+        [self.first, self.second]
+    }
+
+    /// How `source` sees both keyframes.
+    fn sights(&self, flow: &FlowEstimator, source: &Tensor) -> [Sight; 2] {
         let motion = self.second.motion.as_ref().expect("only the run's first keyframe has none before it");
-        let pictures = ends.map(|edited| &edited.source);
+        let pictures = self.ends().map(|keyframe| &keyframe.edited.source);
         let pair = flow.between(source, pictures, motion, self.time);
         let both = Sight::new(pair, &Tensor::cat(&[source, source], 0), &Tensor::cat(&pictures, 0));
-        [0, 1].map(|end| both.narrow(end as i64).warp(ends[end]))
+        [0, 1].map(|end| both.narrow(end))
+    }
+
+    /// What both keyframes tell of the tone of `source`.
+    fn followed(&self, sights: &[Sight; 2], source: &Tensor) -> Option<Witness> {
+        let [first, second] = [0, 1].map(|end| self.ends()[end].followed(&sights[end], source));
+        Some(Witness::between(&first?, &second?, self.time))
     }
 
     fn by_rife(&self, work: &mut Work) -> Result<Finished, EngineError> {

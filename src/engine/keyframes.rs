@@ -10,7 +10,9 @@ use super::{
     composite::Composite,
     pictures::Source,
     propagate::{KeyframeConditions, Propagator},
+    proposal::Proposal,
     shot::{Edited, Shot, Sight},
+    tone::Witness,
     tracking::{SourceFrame, Tracker, neighbours},
     work::Work,
     workbench::Composed,
@@ -33,13 +35,27 @@ pub struct Keyframe {
     pub sharpness: Option<f64>,
     /// To the keyframe before it, and back; `None` where it leads the run.
     pub motion: Option<FlowPair>,
+    /// What it tells of the tone of others; `None` where a look proposes.
+    pub told: Option<Witness>,
 }
 
 impl Keyframe {
     /// One that is finished: the anchor's edit, the seed frame or a picture of the user's.
     fn finished(edited: &Edited, position: i64) -> Self {
         let confidence = edited.source.narrow(1, 0, 1).ones_like();
-        Self { position, edited: edited.shallow_clone(), confidence, sharpness: None, motion: None }
+        Self {
+            position,
+            edited: edited.shallow_clone(),
+            confidence,
+            sharpness: None,
+            motion: None,
+            told: None,
+        }
+    }
+
+    /// What it tells of the tone of `source`, another frame that sees it by `sight`.
+    pub fn followed(&self, sight: &Sight, source: &Tensor) -> Option<Witness> {
+        self.told.as_ref().map(|told| told.followed(sight, source, &self.edited.source))
     }
 }
 
@@ -56,7 +72,8 @@ pub fn compose(
     run: &Run,
     picture: Option<&Edited>,
 ) -> Result<(Vec<Keyframe>, Sight), EngineError> {
-    let mut keyframes = vec![Keyframe::finished(&shot.seed, if run.seeded { -1 } else { 0 })];
+    let leading = Keyframe::finished(&shot.seed, if run.seeded { -1 } else { 0 });
+    let mut keyframes = vec![told(work, shot, leading)?];
     let (first, last) = (keyframes[0].position, sources.len() as i64 - 1);
     let positions = positions(run, picture.is_some());
     let composed: Vec<&Source> = positions.iter().map(|&position| &sources[position as usize]).collect();
@@ -73,32 +90,50 @@ pub fn compose(
         let before = Composite::of(&tracker.warped_edits(work, frames[index + 1], previous)?);
         let time = (position - first) as f64 / (last - first) as f64;
         let blended = ahead.as_ref().map(|ahead| ahead.blend(index, &before, time));
-        let composed = filled(work, shot, (position, source), blended.unwrap_or(before))?;
+        let seen = Seen { composite: blended.unwrap_or(before), previous: (&keyframes[index], &sight) };
+        let composed = filled(work, shot, (position, source), seen)?;
         keyframes.push(Keyframe { motion: Some(sight.flow), ..composed });
     }
     if let (Some(picture), Some(sight)) = (picture, sees_previous.next()) {
         let frame = frames.last().expect("the picture's own");
-        keyframes.push(arrival(work, &mut tracker, (picture, frame, last), sight, &keyframes)?);
+        let arrived = arrival(work, &mut tracker, (picture, frame, last), sight, &keyframes)?;
+        keyframes.push(told(work, shot, arrived)?);
     }
     Ok((keyframes, tracker.into_sees_anchor()))
 }
 
-/// The keyframe of `composite`, with the proposal where no edit is seen.
+/// A finished keyframe, with what it tells others.
+fn told(work: &mut Work, shot: &Shot, keyframe: Keyframe) -> Result<Keyframe, EngineError> {
+    let looks = &work.model.looks;
+    let told = work.run("propose", || shot.proposer.told(looks, &keyframe.edited))?;
+    Ok(Keyframe { told, ..keyframe })
+}
+
+/// What is known of a keyframe before it is proposed.
+struct Seen<'a> {
+    composite: Composite,
+    /// The keyframe before, and the sight of it.
+    previous: (&'a Keyframe, &'a Sight),
+}
+
+/// The keyframe whose edit is the composite, with the proposal where no edit is seen.
 fn filled(
     work: &mut Work,
     shot: &Shot,
     (position, source): (i64, &Source),
-    composite: Composite,
+    Seen { composite, previous: (previous, sight) }: Seen,
 ) -> Result<Keyframe, EngineError> {
     let (model, image) = (work.model, &source.image);
-    let (proposal, composite) =
-        work.run("propose", || shot.proposer.complete(&model.looks, image, composite))?;
+    let (Proposal { edit: proposal, priors }, composite) = work.run("propose", || {
+        let followed = previous.followed(sight, image);
+        shot.proposer.complete(&model.looks, image, composite, followed.as_ref())
+    })?;
     if let Some(composed) = &mut work.composed {
         composed.push(Composed {
             stream_time: source.stream_time,
             source: image.shallow_clone(),
             confidence: composite.confidence.shallow_clone(),
-            prior: shot.proposer.prior(image, &composite),
+            prior: priors.as_ref().map(|[fitted, _]| fitted.shallow_clone()),
             proposal: proposal.shallow_clone(),
         });
     }
@@ -106,7 +141,8 @@ fn filled(
     let edit = composite.filled(&proposal);
     let Composite { mask, confidence, .. } = composite;
     let edited = Edited { source: image.shallow_clone(), edit, mask, stream_time: source.stream_time };
-    Ok(Keyframe { position, edited, confidence, sharpness, motion: None })
+    let told = priors.map(|[_, plain]| edited.told(&plain));
+    Ok(Keyframe { position, edited, confidence, sharpness, motion: None, told })
 }
 
 /// The picture that the run ends on, with its frame and position. One that brings no mask is edited where the shot was.

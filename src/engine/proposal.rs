@@ -10,6 +10,7 @@ use super::{
     sharpness,
     shot::Edited,
     texture,
+    tone::Witness,
 };
 use crate::editors::looks::{Frozen, Look, Looks};
 
@@ -37,6 +38,16 @@ pub enum Proposer {
         /// The last of them.
         anchor: Anchor,
     },
+}
+
+/// What a frame's edit may look like.
+#[derive(Debug)]
+pub struct Proposal {
+    /// `[1, 3, h, w]`, 0..1
+    pub edit: Tensor,
+    /// Tone and colour by the closed-form prior alone, the same shape: fitted to what the frame shows as well, and by the pictures
+    /// alone; `None` where a look proposes.
+    pub priors: Option<[Tensor; 2]>,
 }
 
 /// The picture that texture is copied from.
@@ -103,22 +114,29 @@ impl Proposer {
     /// A proposal for `source` that fits what its warped edits show.
     ///
     /// - `composite`: those edits
-    /// - returns `[1, 3, h, w]`, 0..1
-    pub fn propose(&self, looks: &Looks, source: &Tensor, composite: &Composite) -> Tensor {
+    /// - `followed`: what the frames beside it [tell](Self::told) of it
+    pub fn propose(
+        &self,
+        looks: &Looks,
+        source: &Tensor,
+        composite: &Composite,
+        followed: Option<&Witness>,
+    ) -> Proposal {
         let seen = composite.picture();
         let Self::Prior { pictures, anchor, .. } = self else {
             let edit = self.edit(looks, source);
-            return if self.knows_tone(looks) {
-                edit
-            } else {
-                match_color(&edit, &seen, &composite.confidence)
+            let edit = match self.knows_tone(looks) {
+                true => edit,
+                false => match_color(&edit, &seen, &composite.confidence),
             };
+            return Proposal { edit, priors: None };
         };
         let features = Features::new(source);
         let prior = fitted(pictures, &features, composite);
         let [theirs, own] = [&anchor.features, &features].map(|features| prior.propose(features));
         let everywhere = composite.tells().ones_like();
-        texture::transfer(
+        let plain = pictures.solve().propose(&features);
+        let edit = texture::transfer(
             &Known {
                 source: &anchor.source,
                 prior: &theirs,
@@ -127,16 +145,24 @@ impl Proposer {
             },
             &Known { source, prior: &own, edit: &seen, known: composite.tells() },
             &(1.0 - &composite.confidence),
-        )
+            followed.map(|witness| (witness, &plain)),
+        );
+        Proposal { edit, priors: Some([own, plain]) }
     }
 
     /// As [`propose`](Self::propose); and `composite`, with what the proposal knows for sure: all of a look that is light, and
     /// the tone of one that a medium draws.
-    pub fn complete(&self, looks: &Looks, source: &Tensor, composite: Composite) -> (Tensor, Composite) {
-        let proposal = self.propose(looks, source, &composite);
+    pub fn complete(
+        &self,
+        looks: &Looks,
+        source: &Tensor,
+        composite: Composite,
+        followed: Option<&Witness>,
+    ) -> (Proposal, Composite) {
+        let proposal = self.propose(looks, source, &composite, followed);
         let composite = match self {
-            Self::Look { look, .. } if looks.is_light(look) => composite.showing(&proposal),
-            _ if self.knows_tone(looks) => composite.toned(&proposal),
+            Self::Look { look, .. } if looks.is_light(look) => composite.showing(&proposal.edit),
+            _ if self.knows_tone(looks) => composite.toned(&proposal.edit),
             _ => composite,
         };
         (proposal, composite)
@@ -148,12 +174,10 @@ impl Proposer {
         matches!(self, Self::Look { look, .. } if !looks.is_painterly(look))
     }
 
-    /// What [`propose`](Self::propose) adds texture to: tone and colour by the closed-form prior, `[1, 3, h, w]`, 0..1.
-    /// `None` where a look proposes.
-    pub fn prior(&self, source: &Tensor, composite: &Composite) -> Option<Tensor> {
-        let Self::Prior { pictures, .. } = self else { return None };
-        let features = Features::new(source);
-        Some(fitted(pictures, &features, composite).propose(&features))
+    /// What a finished picture tells of tone, over the prior that the user's pictures alone tell. `None` where a look proposes,
+    /// which needs no witness.
+    pub fn told(&self, looks: &Looks, picture: &Edited) -> Option<Witness> {
+        matches!(self, Self::Prior { .. }).then(|| picture.told(&self.edit(looks, &picture.source)))
     }
 
     /// The Laplacian energy that the edit of `source` should have where `confidence` is high; see

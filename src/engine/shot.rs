@@ -2,11 +2,11 @@
 
 use tch::Tensor;
 
-use super::{EditParameters, composite::WarpedEdit, proposal::Proposer};
+use super::{EditParameters, composite::WarpedEdit, known::Known, proposal::Proposer, tone::Witness};
 use crate::{
     conditions::{
         flow::FlowPair,
-        occlusion::{Thresholds, confidence, visible_fraction},
+        occlusion::{Thresholds, confidence, same_surface, visible_fraction},
         warp::{Border, Sampling, warp},
     },
     diffusion::AnchorMemory,
@@ -33,6 +33,13 @@ impl Edited {
     pub fn shallow_clone(&self) -> Self {
         let mask = self.mask.as_ref().map(Tensor::shallow_clone);
         Self { source: self.source.shallow_clone(), edit: self.edit.shallow_clone(), mask, ..*self }
+    }
+
+    /// What it tells of tone over what the `prior` makes of its source, `[1, 3, h, w]`.
+    pub fn told(&self, prior: &Tensor) -> Witness {
+        let everywhere = || self.source.narrow(1, 0, 1).ones_like();
+        let known = &self.mask.as_ref().map_or_else(everywhere, Tensor::shallow_clone);
+        Witness::of(&Known { source: &self.source, prior, edit: &self.edit, known })
     }
 
     /// Both in storage of their own, for what outlives the batch: a frame of it would hold it whole.
@@ -83,6 +90,11 @@ impl Sight {
     /// The share of the frame that is seen, 0..1.
     pub fn visible_fraction(&self) -> f64 {
         visible_fraction(&self.confidence)
+    }
+
+    /// See [`same_surface`]; of the sources that this sight was judged on.
+    pub fn same_surface(&self, source: &Tensor, reference: &Tensor) -> Tensor {
+        same_surface(&self.flow.to, &self.flow.from, source, reference)
     }
 
     /// A reference's edit and its mask, sampled onto the frame.

@@ -44,8 +44,14 @@ const NOWHERE: f64 = 1.0;
 /// Adds to the prior's edit of a frame what the prior doesn't know of it.
 ///
 /// - `unseen`: where the frame's edit is missing, `[1, 1, h, w]`, 0..1
+/// - `followed`: what finished frames beside it tell of its tone, and the prior's edit that this is told over, `[1, 3, h, w]`
 /// - returns `[1, 3, h, w]`, 0..1; unchanged where nothing is unseen
-pub fn transfer(anchor: &Known, frame: &Known, unseen: &Tensor) -> Tensor {
+pub fn transfer(
+    anchor: &Known,
+    frame: &Known,
+    unseen: &Tensor,
+    followed: Option<(&Witness, &Tensor)>,
+) -> Tensor {
     let holes = cells(unseen).flatten(0, -1).gt(UNSEEN).nonzero().squeeze_dim(1);
     if holes.numel() == 0 {
         return frame.prior.shallow_clone();
@@ -61,10 +67,11 @@ pub fn transfer(anchor: &Known, frame: &Known, unseen: &Tensor) -> Tensor {
     let [their_prior, own_prior] = corrected.map(|(known, description)| lesson.correct(known, description));
     let [anchor, frame] = [Known { prior: &their_prior, ..*anchor }, Known { prior: &own_prior, ..*frame }];
 
+    let followed = followed.map(|(witness, over)| witness.over(&frame, over));
     let told = anchor.tone();
     let copied = Witness { tone: places.copy(&told), sure: (differences / -SAME).exp() };
     let alike = tone::alike([&theirs, &own], &told, &holes);
-    let tone = enlarged(&tone::tone(&frame, &copied, &alike));
+    let tone = enlarged(&tone::tone(&frame, followed.as_ref(), &copied, &alike));
     let calmer = ((own_busy + CALM) / (places.copy(&busy) + CALM)).clamp(CALMEST, 1.0);
     let unexplained = anchor.unexplained();
     let texture = places.copy(&(&unexplained - gaussian(&unexplained, TONE))) * enlarged(&calmer);
@@ -206,7 +213,7 @@ mod tests {
         let known = |source, edit, known| Known { source, prior: source, edit, known };
         let edit = edit(anchor);
         let anchor = known(anchor, &edit, edited.unwrap_or(&everywhere));
-        transfer(&anchor, &known(frame, frame, &(1.0 - &unseen)), &unseen)
+        transfer(&anchor, &known(frame, frame, &(1.0 - &unseen)), &unseen, None)
     }
 
     #[test]
@@ -246,7 +253,7 @@ mod tests {
         let wrong = &frame + (along_x() * 1.3).sin() * 0.2;
         let known = |source, prior, edit, known| Known { source, prior, edit, known };
         let (anchor, nowhere) = (known(&anchor, &anchor, &edit, &everywhere), 1.0 - &everywhere);
-        let found = transfer(&anchor, &known(&frame, &wrong, &frame, &nowhere), &everywhere);
+        let found = transfer(&anchor, &known(&frame, &wrong, &frame, &nowhere), &everywhere, None);
         let apart = |from: i64, to: i64| {
             let part = |picture: &Tensor| picture.narrow(3, from, to - from);
             (part(&found) - part(&frame)).abs().mean(Kind::Float).double_value(&[])

@@ -1,16 +1,19 @@
 //! The tone that a frame's edit has where nobody shows it, beyond what the prior says.
 //!
 //! Of each cell it is asked how much lighter the edit is than the prior says, and whether the edit left it as it was: see
-//! [`Known::tone`]. Three witnesses tell: the frame's own seen part, the place in the anchor that texture is copied from, and all of
-//! the anchor's places that look alike. What they tell is spread as far as the source shows one thing.
+//! [`Known::tone`]. Four witnesses tell: the frame's own seen part, the frames beside it where they show the same surface, the place
+//! in the anchor that texture is copied from, and all of the anchor's places that look alike. What they tell is spread
+//! as far as the source shows one thing.
 
 use tch::{Kind, Tensor};
 
 use super::{
     alike::Likes,
-    known::{Known, cells, rows},
+    known::{CELL, Known, cells, rows},
+    shot::Sight,
     spread::spread,
 };
+use crate::conditions::warp::{Border, Sampling, warp};
 
 /// How surely a cell has the tone that is seen of it, that of the place whose texture it gets, and the mean of places
 /// that look alike; beside the bond of 1 between two cells that look the same. What is seen is not sure: noise of a
@@ -18,9 +21,14 @@ use super::{
 const SEEN: f64 = 0.05;
 const COPIED: f64 = 0.04;
 const ALIKE: f64 = 0.05;
+/// And that of what it was in a frame beside it. Surer than all others: of things that look alike it alone tells which is which.
+const FOLLOWED: f64 = 0.5;
 /// How much any place must look alike, in the mean of all, so that the likes count as much as nothing. Next to none would
 /// bring the mean error of things down by a fifth, and give a thing the colours of what merely looks like it.
 const NOTHING: f64 = 2e-3;
+
+/// Keeps a division finite where no witness is sure.
+const NOBODY: f64 = 1e-6;
 
 /// What a witness tells of each cell.
 #[derive(Debug)]
@@ -31,18 +39,56 @@ pub struct Witness {
     pub sure: Tensor,
 }
 
+impl Witness {
+    /// What is known of a picture's own edit.
+    pub fn of(known: &Known) -> Self {
+        Self { tone: known.tone(), sure: cells(known.known) }
+    }
+
+    /// What it tells of another frame, wherever that may show the same surface.
+    ///
+    /// - `sight`: the frame's, of the picture that this is told of
+    /// - `source`, `reference`: the frame and that picture's source, `[1, 3, h, w]`, 0..1
+    pub fn followed(&self, sight: &Sight, source: &Tensor, reference: &Tensor) -> Self {
+        let motion = cells(&sight.flow.to) / CELL as f64;
+        let there = |maps: &Tensor| warp(maps, &motion, Sampling::Bilinear, Border::Zeros);
+        let likely = cells(&sight.same_surface(source, reference));
+        Self { tone: there(&self.tone), sure: there(&self.sure) * likely }
+    }
+
+    /// What two of one frame tell together, each as far as it is sure, the nearer one the more; `time` runs from 0 at the first to 1
+    /// at the second.
+    pub fn between(first: &Self, second: &Self, time: f64) -> Self {
+        let (a, b) = (&first.sure * (1.0 - time), &second.sure * time);
+        let tone = (&first.tone * &a + &second.tone * &b) / (a + b).clamp_min(NOBODY);
+        Self { tone, sure: first.sure.maximum(&second.sure) }
+    }
+
+    /// The same over the prior of `frame`, where it was told over `other`, `[1, 3, h, w]`.
+    pub fn over(&self, frame: &Known, other: &Tensor) -> Self {
+        let everywhere = frame.known.ones_like();
+        let between = Known { edit: other, known: &everywhere, ..*frame }.tone();
+        let _ = between.narrow(1, 3, 1).zero_();
+        Self { tone: &self.tone + between, sure: self.sure.shallow_clone() }
+    }
+}
+
 /// The tone of all cells of `frame`, `[1, 4, h, w]`, see [`Known::tone`].
 ///
+/// - `followed`: what finished frames beside it tell
 /// - `copied`: what the place in the anchor tells that texture is copied from
 /// - `alike`: see [`alike`]
-pub fn tone(frame: &Known, copied: &Witness, alike: &Witness) -> Tensor {
-    let seen = Witness { tone: frame.tone(), sure: cells(frame.known) };
-    let unseen = 1.0 - &seen.sure;
-    let by_seen = &seen.sure * SEEN;
-    let [by_copied, by_alike] =
-        [(copied, COPIED), (alike, ALIKE)].map(|(witness, share)| &witness.sure * &unseen * share);
-    let told = &seen.tone * &by_seen + &copied.tone * &by_copied + &alike.tone * &by_alike;
-    let sure = by_seen + by_copied + by_alike;
+pub fn tone(frame: &Known, followed: Option<&Witness>, copied: &Witness, alike: &Witness) -> Tensor {
+    let seen = Witness::of(frame);
+    let unseen: Tensor = 1.0 - &seen.sure;
+    let lost = followed.map_or_else(|| unseen.shallow_clone(), |followed| &unseen * (1.0 - &followed.sure));
+    let mut heard = vec![(&seen, &seen.sure * SEEN)];
+    heard.extend(followed.map(|followed| (followed, &followed.sure * &unseen * FOLLOWED)));
+    heard.extend(
+        [(copied, COPIED), (alike, ALIKE)].map(|(witness, share)| (witness, &witness.sure * &lost * share)),
+    );
+    let told: Tensor = heard.iter().map(|(witness, sure)| &witness.tone * sure).sum();
+    let sure: Tensor = heard.iter().map(|(_, sure)| sure).sum();
     spread(&cells(frame.source), &told, &sure)
 }
 
@@ -66,7 +112,10 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::engine::known::{DARK, busyness};
+    use crate::{
+        conditions::flow::FlowPair,
+        engine::known::{DARK, busyness},
+    };
 
     const SIDE: i64 = 96;
     const GROUND: [f32; 3] = [0.2, 0.4, 0.2];
@@ -112,10 +161,62 @@ mod tests {
         let (source, edit) = (scene(GREY, 24), scene(GINGER, 24));
         // Seen: the ground at the left, and a third of the thing.
         let frame = Known { source: &source, prior: &source, edit: &edit, known: &area(0, 40) };
-        let tone = tone(&frame, &nobody(), &nobody());
+        let tone = tone(&frame, None, &nobody(), &nobody());
         let (hidden, ground) = (at(&tone, 60), at(&tone, 88));
         assert!(hidden[0] > 0.05 && hidden[2] < -0.3, "{hidden:?}");
         assert!(ground.iter().all(|gain| gain.abs() < 0.05), "{ground:?}");
+    }
+
+    /// A grey thing that was painted ginger, and beside it a grey one that was not: of the frame no edit is trusted.
+    #[test]
+    fn of_two_things_that_look_alike_the_painted_one_keeps_its_colour_as_it_moves() {
+        let both = |left: i64| {
+            let picture = scene(GREY, left);
+            let mut stone = picture.narrow(3, 84, 12);
+            let grey = scene(GREY, 8).narrow(3, 20, 12);
+            stone.copy_(&grey);
+            picture
+        };
+        let (before, frame, everywhere) = (both(8), both(24), area(0, SIDE));
+        let painted = before.copy();
+        painted.narrow(3, 8, 48).copy_(&scene(GINGER, 8).narrow(3, 8, 48));
+        let told =
+            Witness::of(&Known { source: &before, prior: &before, edit: &painted, known: &everywhere });
+        let along = |left: i64, pixels: f64| {
+            let across = area(left, 48) * pixels;
+            Tensor::cat(&[&across, &(&across * 0.0)], 1)
+        };
+        let flow = FlowPair { to: along(24, -16.0), from: along(8, 16.0) };
+        let sight = Sight { flow, confidence: area(0, 0) };
+        let followed = told.followed(&sight, &frame, &before);
+        let unseen = Known { source: &frame, prior: &frame, edit: &frame, known: &area(0, 0) };
+        let tone = tone(&unseen, Some(&followed), &nobody(), &nobody());
+        let (thing, stone) = (at(&tone, 60), at(&tone, 92));
+        assert!(thing[2] < -0.5, "{thing:?}");
+        assert!(stone.iter().take(3).all(|gain| gain.abs() < 0.1), "{stone:?}");
+    }
+
+    #[test]
+    fn between_two_frames_the_nearer_one_tells_more_and_one_alone_tells_all() {
+        let told = |tone: f64, sure: f64| {
+            let cells = cells(&area(0, SIDE));
+            Witness { tone: cells.expand([1, 4, -1, -1], false) * tone, sure: cells * sure }
+        };
+        let between =
+            |second: f64| at(&Witness::between(&told(0.4, 1.0), &told(0.8, second), 0.25).tone, 48)[0];
+        assert!((between(1.0) - 0.5).abs() < 1e-5 && (between(0.0) - 0.4).abs() < 1e-5);
+    }
+
+    #[test]
+    fn what_was_told_over_one_prior_is_the_same_edit_over_another() {
+        let (source, painted, everywhere) = (scene(GREY, 24), scene(GINGER, 24), area(0, SIDE));
+        let other = &source * 0.5 + 0.2;
+        let over = |prior: &Tensor| {
+            Witness::of(&Known { source: &source, prior, edit: &painted, known: &everywhere })
+        };
+        let known = Known { source: &source, prior: &source, edit: &painted, known: &everywhere };
+        let difference = over(&other).over(&known, &other).tone - over(&source).tone;
+        assert!(difference.abs().max().double_value(&[]) < 1e-5);
     }
 
     #[test]
