@@ -39,14 +39,14 @@ impl Lesson {
 
     /// The prior's edit of a picture, corrected, `[1, 3, h, w]`, 0..1.
     ///
-    /// - `description`: the picture's, a place a cell or a place several cells
-    pub fn correct(&self, picture: &Known, description: &Tensor) -> Tensor {
-        let [_, _, height, width] = description.size()[..] else { unreachable!("maps are 4-dimensional") };
-        let functions = self.functions(&rows(description)).transpose(0, 1).view([1, -1, height, width]);
-        let [_, _, height, width] = picture.source.size()[..] else {
-            unreachable!("a picture is 4-dimensional")
-        };
-        let functions = functions.upsample_bilinear2d([height, width], false, None, None);
+    /// - `description`: the picture's, see [`Known::describe`]
+    /// - `closely`: the cells that are asked about one by one, flat; the others four at a time
+    pub fn correct(&self, picture: &Known, description: &Tensor, closely: &Tensor) -> Tensor {
+        let by_four = description.avg_pool2d([2; 2], [2; 2], [0, 0], true, true, None);
+        let by_four = upsampled(&maps(&self.functions(&rows(&by_four)), &by_four), description);
+        let each = self.functions(&rows(description).index_select(0, closely));
+        let functions = maps(&rows(&by_four).index_copy(0, closely, &each), description);
+        let functions = upsampled(&functions, picture.source);
         let features = features(picture);
         let slopes = (0..CHANNELS).map(|channel| functions.narrow(1, channel * FEATURES, FEATURES));
         let explained: Vec<_> = slopes
@@ -80,6 +80,16 @@ impl Lesson {
         let believed = sure * (AGREED / (spread + AGREED));
         Tensor::cat(&[slopes.transpose(1, 2).flatten(1, 2), offsets], 1) * believed
     }
+}
+
+/// From a row a place to `[1, c, h, w]`, of as many places as `like` has.
+fn maps(rows: &Tensor, like: &Tensor) -> Tensor {
+    rows.transpose(0, 1).view([1, -1, like.size()[2], like.size()[3]])
+}
+
+/// To the size of `like`.
+fn upsampled(maps: &Tensor, like: &Tensor) -> Tensor {
+    maps.upsample_bilinear2d(&like.size()[2..], false, None, None)
 }
 
 /// `[1, 6, h, w]`
@@ -122,7 +132,10 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::{engine::known::busyness, torch::testing::uniform};
+    use crate::{
+        engine::known::{CELL, busyness},
+        torch::testing::uniform,
+    };
 
     const HEIGHT: i64 = 96;
     const WIDTH: i64 = 160;
@@ -157,7 +170,8 @@ mod tests {
         let described = |known: &Known| known.describe(&busyness(known.source, 1.0));
         let anchor = Known { source: anchor[0], prior: anchor[0], edit: anchor[1], known };
         let frame = Known { source: frame, prior: frame, edit: frame, known };
-        Lesson::of(&anchor, &described(&anchor)).correct(&frame, &described(&frame))
+        let each = Tensor::arange(HEIGHT * WIDTH / CELL.pow(2), (Kind::Int64, Device::Cpu));
+        Lesson::of(&anchor, &described(&anchor)).correct(&frame, &described(&frame), &each)
     }
 
     /// Mean difference over a thing's middle, beside that of `before`.

@@ -33,7 +33,7 @@ pub struct Evidence {
 /// What the regression is told of a source.
 #[derive(Debug)]
 pub struct Features {
-    matrix: Tensor, // [pixels, features]
+    matrix: Tensor, // [features, pixels]
     size: Vec<i64>,
 }
 
@@ -50,11 +50,11 @@ impl Evidence {
     /// - `edit`: `[1, 3, H, W]`, 0..1
     /// - `confidence`: `[1, 1, H, W]`, 0..1
     pub fn new(source: &Features, edit: &Tensor, confidence: &Tensor) -> Self {
-        let weight = confidence.gt(SEEN).to_kind(Kind::Float).flatten(0, -1).unsqueeze(1); // [pixels, 1]
-        let weighted = (&source.matrix * weight).transpose(0, 1);
-        let targets = edit.flatten(2, 3).squeeze_dim(0).transpose(0, 1); // [pixels, 3]
-        let double = |matrix: Tensor| matrix.to_kind(Kind::Double);
-        Self { gram: double(weighted.matmul(&source.matrix)), cross: double(weighted.matmul(&targets)) }
+        let weight = confidence.gt(SEEN).to_kind(Kind::Float).flatten(0, -1); // [pixels]
+        let weighted = &source.matrix * weight;
+        let targets = edit.flatten(2, 3).squeeze_dim(0); // [3, pixels]
+        let by = |values: &Tensor| weighted.matmul(&values.transpose(0, 1)).to_kind(Kind::Double);
+        Self { gram: by(&source.matrix), cross: by(&targets) }
     }
 
     /// Both pairs' evidence.
@@ -78,12 +78,12 @@ impl Evidence {
 impl Prior {
     /// The edit that the regression expects of `source`, `[1, 3, H, W]`, 0..1.
     pub fn propose(&self, source: &Features) -> Tensor {
-        let colors = source.matrix.matmul(&self.coefficients.to_kind(Kind::Float)); // [pixels, 3]
-        colors.transpose(0, 1).contiguous().view(source.size.as_slice()).clamp(0.0, 1.0)
+        let colors = self.coefficients.to_kind(Kind::Float).transpose(0, 1).matmul(&source.matrix); // [3, pixels]
+        colors.view(source.size.as_slice()).clamp(0.0, 1.0)
     }
 }
 
-/// `[H * W, features]`: colours, their products, five difference-of-Gaussian bands (signed, rectified,
+/// `[features, H * W]`: colours, their products, five difference-of-Gaussian bands (signed, rectified,
 /// absolute), the coarsest blur, gradient magnitude, hinges of luma and a constant.
 fn features(source: &Tensor) -> Tensor {
     let luma = channel_mean(source);
@@ -102,7 +102,7 @@ fn features(source: &Tensor) -> Tensor {
     maps.push(gradient_magnitude(&gaussian(&luma, 1.0)));
     maps.extend(HINGES.map(|hinge| (&luma - hinge).relu()));
     maps.push(luma.ones_like());
-    Tensor::cat(&maps, 1).flatten(2, 3).squeeze_dim(0).transpose(0, 1)
+    Tensor::cat(&maps, 1).flatten(2, 3).squeeze_dim(0)
 }
 
 fn gradient_magnitude(luma: &Tensor) -> Tensor {

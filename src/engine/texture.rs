@@ -63,8 +63,8 @@ pub fn transfer(
     let places = Places::new(&choice, &offsets);
 
     let lesson = Lesson::of(anchor, &theirs);
-    let corrected = [(anchor, &coarser(&theirs)), (frame, &own)];
-    let [their_prior, own_prior] = corrected.map(|(known, description)| lesson.correct(known, description));
+    let their_prior = lesson.correct(anchor, &theirs, &holes.narrow(0, 0, 0));
+    let own_prior = lesson.correct(frame, &own, &holes);
     let [anchor, frame] = [Known { prior: &their_prior, ..*anchor }, Known { prior: &own_prior, ..*frame }];
 
     let followed = followed.map(|(witness, over)| witness.over(&frame, over));
@@ -78,11 +78,6 @@ pub fn transfer(
     let edit = ((frame.prior + DARK) * tone.narrow(1, 0, 3).exp() - DARK + texture).clamp(0.0, 1.0);
     let left = smoothstep(&tone.narrow(1, 3, 1), UNSURE, SURE);
     &edit + left * (frame.source - &edit)
-}
-
-/// A description of two by two cells together.
-fn coarser(description: &Tensor) -> Tensor {
-    description.avg_pool2d([2; 2], [2; 2], [0, 0], true, true, None)
 }
 
 /// From a value a cell to one a pixel.
