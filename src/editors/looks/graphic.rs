@@ -16,18 +16,19 @@ pub fn cartoon(frames: &Tensor) -> Tensor {
     cel.clamp(0.0, 1.0) * (ink * 0.9 + 0.1)
 }
 
-/// A four-colour poster: navy, red, pale blue, cream.
+/// A four-colour poster, as cut from paper: navy, red, pale blue, cream, and a drawing in navy.
 pub fn poster(frames: &Tensor) -> Tensor {
-    let direction = tangent(&luma(frames), 2.5);
-    let flat = luma(&stroked(&flattened(frames, 2.5), &direction, 4.0));
+    let simple = flattened(&flattened(frames, 3.0), 4.0);
+    let flat = luma(&stroked(&simple, &tangent(&luma(&simple), 3.0), 5.0));
     // Against the surroundings, so that every part of the picture has its darks and lights.
-    let tones = &flat * 0.75 + (&flat - blur(&flat, 14.0)) * 0.75 + 0.08;
+    let tones = &flat * 0.9 + (&flat - blur(&flat, 24.0)) * 0.35 + 0.04;
     let colours = [[0.05, 0.17, 0.30], [0.83, 0.15, 0.17], [0.46, 0.66, 0.70], [0.98, 0.91, 0.70]];
     let limits = [0.17, 0.33, 0.52];
     let ground = rgb(frames, colours[0]) + frames.zeros_like();
-    limits.iter().zip(&colours[1..]).fold(ground, |poster, (limit, colour)| {
+    let printed = limits.iter().zip(&colours[1..]).fold(ground, |poster, (limit, colour)| {
         mix(&poster, &rgb(frames, *colour), &smoothstep(&tones, limit - 0.012, limit + 0.012))
-    })
+    });
+    mix(&rgb(frames, colours[0]), &printed, &lines(&luma(frames), 1.5, 0.01))
 }
 
 /// Comic print: bold ink over bright primaries, shadows in solid black.

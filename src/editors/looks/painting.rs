@@ -48,10 +48,12 @@ pub fn pastel(frames: &Tensor) -> Tensor {
     light + rgb(frames, [0.36, 0.31, 0.33]) + chalk * 2.8
 }
 
-/// Modelling clay: smooth lumps under a lamp.
+/// Modelling clay: smooth lumps under a lamp, with the marks of the fingers that shaped them.
 pub fn clay(frames: &Tensor) -> Tensor {
-    let flat = saturated(&stroked(&flattened(frames, 3.0), &tangent(&luma(frames), 2.5), 3.0), 1.35);
-    let (x, y, _) = slope(&blur(&luma(&flat), 0.8), 1.0);
+    let direction = tangent(&luma(frames), 2.5);
+    let flat = saturated(&stroked(&flattened(frames, 3.0), &direction, 3.0), 1.35);
+    let marks = stroked(&(luma(frames) - blur(&luma(frames), 2.0)), &direction, 3.0);
+    let (x, y, _) = slope(&(blur(&luma(&flat), 0.8) + marks * 0.8), 1.0);
     let lit = (x + y) * -3.2;
     let shine = smoothstep(&lit, 0.10, 0.45) * 0.35;
     &flat * 0.82 + 0.10 + lit.clamp(-0.32, 0.22) + shine + accents(frames, &flat) * 0.6

@@ -39,9 +39,9 @@ pub fn cyanotype(frames: &Tensor) -> Tensor {
     )
 }
 
-/// A camera that sees heat.
+/// A camera that sees heat: smooth, for it sees little detail.
 pub fn thermal(frames: &Tensor) -> Tensor {
-    let heat = contrast(&blur(&luma(frames), 1.0), 1.25).clamp(0.0, 1.0);
+    let heat = contrast(&blur(&luma(&flattened(frames, 2.5)), 1.2), 1.25).clamp(0.0, 1.0);
     toned(
         &heat,
         &[
@@ -55,7 +55,8 @@ pub fn thermal(frames: &Tensor) -> Tensor {
     )
 }
 
-/// Colour infrared film: leaves turn to blossom.
+/// Colour infrared film: each colour is drawn as the one above it, infrared as red. Leaves, which throw it back, turn to blossom;
+/// skies, which do not, to teal.
 pub fn infrared(frames: &Tensor) -> Tensor {
     let grey = luma(frames);
     let leaves = blur(&greenness(frames), 0.8);
@@ -63,8 +64,11 @@ pub fn infrared(frames: &Tensor) -> Tensor {
         &(&grey * 1.25).clamp(0.0, 1.0),
         &[(0.0, [0.22, 0.02, 0.14]), (0.5, [0.86, 0.28, 0.50]), (1.0, [1.0, 0.84, 0.90])],
     );
-    let rest = saturated(&contrast(frames, 1.1), 0.8) * rgb(frames, [0.94, 1.0, 1.08]);
-    mix(&rest, &blossom, &leaves) + glow(frames, 0.55, 6.0) * 0.15
+    let [red, green, blue] = channels(frames);
+    let sky = (&blue - &red).clamp(0.0, 1.0);
+    let heat = &grey * 1.12 + (&red - &grey) * 0.4 - sky * 1.6 + 0.03;
+    let rest = contrast(&Tensor::cat(&[heat, &red * 0.55 + &green * 0.4, green * 0.6 + blue * 0.5], 1), 1.15);
+    mix(&rest, &blossom, &leaves) + glow(frames, 0.55, 6.0) * rgb(frames, [0.22, 0.14, 0.17])
 }
 
 /// Soft focus and light that spills.
