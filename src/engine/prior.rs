@@ -6,10 +6,12 @@
 
 use tch::{Kind, Tensor};
 
-use crate::conditions::filters::{channel_mean, gaussian};
+use crate::conditions::filters::{channel_mean, enlarged, gaussian, halved};
 
 /// Gaussian sigmas of the difference bands, in pixels.
 const BANDS: [f64; 5] = [0.8, 1.6, 3.2, 6.4, 12.8];
+/// The widest of them that is blurred at full size.
+const WIDE: f64 = 3.2;
 /// Luma values at which a linear piece may bend.
 const HINGES: [f64; 8] = [0.1, 0.214, 0.329, 0.443, 0.557, 0.671, 0.786, 0.9];
 /// Ridge, as a share of the features' mean energy.
@@ -50,11 +52,15 @@ impl Evidence {
     /// - `edit`: `[1, 3, H, W]`, 0..1
     /// - `confidence`: `[1, 1, H, W]`, 0..1
     pub fn new(source: &Features, edit: &Tensor, confidence: &Tensor) -> Self {
-        let weight = confidence.gt(SEEN).to_kind(Kind::Float).flatten(0, -1); // [pixels]
-        let weighted = &source.matrix * weight;
-        let targets = edit.flatten(2, 3).squeeze_dim(0); // [3, pixels]
+        // Neighbouring rows tell much the same.
+        let row = |maps: &Tensor| {
+            maps.view([-1, source.size[2], source.size[3]]).slice(1, 0, None, 2).flatten(1, 2)
+        };
+        let weight = row(&confidence.gt(SEEN).to_kind(Kind::Float)); // [1, pixels / 2]
+        let features = row(&source.matrix);
+        let weighted = &features * weight;
         let by = |values: &Tensor| weighted.matmul(&values.transpose(0, 1)).to_kind(Kind::Double);
-        Self { gram: by(&source.matrix), cross: by(&targets) }
+        Self { gram: by(&features), cross: by(&row(edit)) }
     }
 
     /// Both pairs' evidence.
@@ -91,7 +97,7 @@ fn features(source: &Tensor) -> Tensor {
     let mut maps = vec![source.shallow_clone(), source.square(), products];
     let mut finer = source.shallow_clone();
     for sigma in BANDS {
-        let coarser = gaussian(source, sigma);
+        let coarser = blurred(source, sigma);
         let band = &finer - &coarser;
         maps.push(band.relu());
         maps.push(channel_mean(&band).abs());
@@ -103,6 +109,13 @@ fn features(source: &Tensor) -> Tensor {
     maps.extend(HINGES.map(|hinge| (&luma - hinge).relu()));
     maps.push(luma.ones_like());
     Tensor::cat(&maps, 1).flatten(2, 3).squeeze_dim(0)
+}
+
+/// Where the blur is wide, of a smaller picture: a tenth of the cost, and nobody can tell.
+fn blurred(source: &Tensor, sigma: f64) -> Tensor {
+    let halvings = (sigma / WIDE).log2().round().max(0.0) as u32;
+    let small = (0..halvings).fold(source.shallow_clone(), |picture, _| halved(&picture));
+    enlarged(&gaussian(&small, sigma / f64::from(1 << halvings)), halvings, &source.size())
 }
 
 fn gradient_magnitude(luma: &Tensor) -> Tensor {
