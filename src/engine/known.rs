@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::conditions::filters::{channels, gaussian, luma, smoothstep};
+use crate::conditions::filters::{channels, gaussian, halved, luma, smoothstep};
 
 /// Pixels a cell, each way.
 pub const CELL: i64 = 4;
@@ -84,7 +84,7 @@ pub fn busyness(source: &Tensor, sigma: f64) -> Tensor {
 
 /// Mean of each cell's pixels, `[1, c, h / 4, w / 4]`.
 pub fn cells(maps: &Tensor) -> Tensor {
-    maps.avg_pool2d([CELL; 2], [CELL; 2], [0, 0], false, true, None)
+    halved(&halved(maps))
 }
 
 /// A row a cell, `[cells, c]`.
