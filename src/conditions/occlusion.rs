@@ -68,7 +68,7 @@ pub fn confidence(
 
 /// Colour difference (0..1) and miss (pixels) at which a pixel is e times less likely of one surface.
 const OTHER: f64 = 0.04;
-const ASTRAY: f64 = 12.0;
+const ASTRAY: f64 = 8.0;
 
 /// How likely each pixel of `source` is of the surface that `to` leads to, though not of that very place of it: by colours, and by
 /// how far the way there and back misses. What [`confidence`] rightly gives up, a smooth surface that turns, stretches or
