@@ -120,8 +120,10 @@ impl Gap<'_> {
     ) -> Result<Finished, EngineError> {
         let model = work.model;
         let sights = work.run("flow between", || self.sights(&model.flow, source))?;
-        let [first, second] = [0, 1].map(|end| sights[end].warp(&self.ends()[end].edited));
-        let composite = work.run("blend", || Composite::between(&first, &second, self.time))?;
+        let composite = work.run("blend", || {
+            let [first, second] = [0, 1].map(|end| sights[end].warp(&self.ends()[end].edited));
+            Composite::between(&first, &second, self.time)
+        })?;
         let (Proposal { edit: proposal, .. }, composite) = work.run("propose", || {
             let followed = self.followed(&sights, source);
             proposer.complete(&model.looks, source, composite, followed.as_ref())
