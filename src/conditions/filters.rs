@@ -142,7 +142,12 @@ pub fn halved(image: &Tensor) -> Tensor {
     pairs(&pairs(&even, 2), 3) * 0.25
 }
 
-/// What was [`halved`] some times from an image of `size`, at its size again.
+/// [`halved`] so many times.
+pub fn smaller(image: &Tensor, halvings: u32) -> Tensor {
+    (0..halvings).fold(image.shallow_clone(), |image, _| halved(&image))
+}
+
+/// What was made [`smaller`] from an image of `size`, at its size again.
 pub fn enlarged(image: &Tensor, halvings: u32, size: &[i64]) -> Tensor {
     let [.., height, width] = image.size()[..] else { unreachable!("an image is 4-dimensional") };
     let whole = resize(image, (height << halvings, width << halvings));

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::{
-    filters::{enlarged, gaussian, halved, luma, median, scharr},
+    filters::{enlarged, gaussian, halved, luma, median, scharr, smaller},
     flow::length,
     warp::{Border, Sampling, warp},
 };
@@ -95,10 +95,6 @@ impl Refinement {
         let known = halved(flow);
         enlarged(&(median(&(&known + step)) - known), 1, &flow.size())
     }
-}
-
-fn smaller(maps: &Tensor, halvings: u32) -> Tensor {
-    (0..halvings).fold(maps.shallow_clone(), |maps, _| halved(&maps))
 }
 
 #[cfg(test)]

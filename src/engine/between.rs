@@ -173,8 +173,7 @@ impl Gap<'_> {
 
 /// `[1, 3, h, w]`.
 fn mask_picture(edited: &Edited) -> Tensor {
-    let everywhere = || edited.source.narrow(1, 0, 1).ones_like();
-    edited.mask.as_ref().map_or_else(everywhere, Tensor::shallow_clone).expand_as(&edited.source)
+    edited.mask_or_ones().expand_as(&edited.source)
 }
 
 const NO_RIFE: &str = "this model folder has no interpolation network: run `make setup`, or set \

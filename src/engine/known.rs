@@ -2,9 +2,9 @@
 
 use tch::Tensor;
 
-use crate::conditions::filters::{channels, gaussian, halved, luma, smoothstep};
+use crate::conditions::filters::{channels, gaussian, luma, smaller, smoothstep};
 
-/// Pixels a cell, each way.
+/// Pixels a cell, each way, a power of two.
 pub const CELL: i64 = 4;
 /// Sigma that parts texture from tone, in pixels.
 pub const TONE: f64 = 3.0;
@@ -43,10 +43,14 @@ impl Known<'_> {
     /// a logarithm, 0 where nothing is known; and whether the edit left the cell as it was, 0..1. A thing that moves into the
     /// light keeps its colour by a logarithm, and not by a difference.
     pub fn tone(&self) -> Tensor {
-        let gains = ((self.seen(self.edit) + DARK) / (self.seen(self.prior) + DARK)).log();
         let [red, green, blue] = channels(&(self.edit - self.source).abs());
         let changed = self.seen(&red.maximum(&green).maximum(&blue));
-        Tensor::cat(&[gains, 1.0 - smoothstep(&changed, LEFT, EDITED)], 1)
+        Tensor::cat(&[self.gains(), 1.0 - smoothstep(&changed, LEFT, EDITED)], 1)
+    }
+
+    /// The first three of [`tone`](Self::tone), `[1, 3, h / 4, w / 4]`.
+    pub fn gains(&self) -> Tensor {
+        ((self.seen(self.edit) + DARK) / (self.seen(self.prior) + DARK)).log()
     }
 
     /// The mean of `maps`, `[1, c, h, w]`, around each cell, of what is known: `[1, c, h / 4, w / 4]`.
@@ -84,7 +88,7 @@ pub fn busyness(source: &Tensor, sigma: f64) -> Tensor {
 
 /// Mean of each cell's pixels, `[1, c, h / 4, w / 4]`.
 pub fn cells(maps: &Tensor) -> Tensor {
-    halved(&halved(maps))
+    smaller(maps, CELL.ilog2())
 }
 
 /// A row a cell, `[cells, c]`.

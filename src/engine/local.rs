@@ -12,6 +12,7 @@ use super::{
     alike::Likes,
     known::{Known, cells, rows},
 };
+use crate::conditions::filters::halved;
 
 /// Of a place: source's and prior's colours; how much the edit differs from the prior.
 const FEATURES: i64 = 6;
@@ -42,7 +43,7 @@ impl Lesson {
     /// - `description`: the picture's, see [`Known::describe`]
     /// - `closely`: the cells that are asked about one by one, flat; the others four at a time
     pub fn correct(&self, picture: &Known, description: &Tensor, closely: &Tensor) -> Tensor {
-        let by_four = description.avg_pool2d([2; 2], [2; 2], [0, 0], true, true, None);
+        let by_four = halved(description);
         let by_four = upsampled(&maps(&self.functions(&rows(&by_four)), &by_four), description);
         let each = self.functions(&rows(description).index_select(0, closely));
         let functions = maps(&rows(&by_four).index_copy(0, closely, &each), description);

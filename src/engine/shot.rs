@@ -37,9 +37,13 @@ impl Edited {
 
     /// What it tells of tone over what the `prior` makes of its source, `[1, 3, h, w]`.
     pub fn told(&self, prior: &Tensor) -> Witness {
+        Witness::of(&Known { source: &self.source, prior, edit: &self.edit, known: &self.mask_or_ones() })
+    }
+
+    /// `[1, 1, h, w]`
+    pub fn mask_or_ones(&self) -> Tensor {
         let everywhere = || self.source.narrow(1, 0, 1).ones_like();
-        let known = &self.mask.as_ref().map_or_else(everywhere, Tensor::shallow_clone);
-        Witness::of(&Known { source: &self.source, prior, edit: &self.edit, known })
+        self.mask.as_ref().map_or_else(everywhere, Tensor::shallow_clone)
     }
 
     /// Both in storage of their own, for what outlives the batch: a frame of it would hold it whole.

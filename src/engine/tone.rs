@@ -67,9 +67,8 @@ impl Witness {
     /// The same over the prior of `frame`, where it was told over `other`, `[1, 3, h, w]`.
     pub fn over(&self, frame: &Known, other: &Tensor) -> Self {
         let everywhere = frame.known.ones_like();
-        let between = Known { edit: other, known: &everywhere, ..*frame }.tone();
-        let _ = between.narrow(1, 3, 1).zero_();
-        Self { tone: &self.tone + between, sure: self.sure.shallow_clone() }
+        let gains = Known { edit: other, known: &everywhere, ..*frame }.gains();
+        Self { tone: &self.tone + gains.constant_pad_nd([0, 0, 0, 0, 0, 1]), sure: self.sure.shallow_clone() }
     }
 }
 
