@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Parser;
-use gst::prelude::*;
+use gst::{ClockTime, MessageView, prelude::*};
 
 #[derive(Parser)]
 struct Arguments {
@@ -25,7 +25,7 @@ struct Arguments {
 struct Stream {
     buffers: usize,
     caps: Option<gst::Caps>,
-    end: gst::ClockTime,
+    end: ClockTime,
 }
 
 /// The first picture and the first sound stream.
@@ -35,8 +35,17 @@ struct Streams {
     audio: Option<Arc<Mutex<Stream>>>,
 }
 
+impl Streams {
+    fn buffers(&self) -> usize {
+        [&self.video, &self.audio].into_iter().flatten().map(|stream| stream.lock().unwrap().buffers).sum()
+    }
+}
+
 /// A header may round its duration, and sound ends on a whole packet.
-const ROUNDING: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+const ROUNDING: ClockTime = ClockTime::from_mseconds(200);
+
+/// Under load, decodebin now and then swallows a demuxer's error and neither ends nor says why; seen with GStreamer 1.22.
+const PATIENCE: ClockTime = ClockTime::from_seconds(10);
 
 fn main() -> anyhow::Result<()> {
     let Arguments { clip } = Arguments::parse();
@@ -74,12 +83,12 @@ fn print_facts(video: &Stream, audio: Option<&Stream>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn seconds(time: gst::ClockTime) -> f64 {
+fn seconds(time: ClockTime) -> f64 {
     time.nseconds() as f64 / 1e9
 }
 
 /// Plays the clip as fast as it decodes and answers with the duration that its header tells.
-fn read(clip: &PathBuf, streams: &Arc<Mutex<Streams>>) -> anyhow::Result<gst::ClockTime> {
+fn read(clip: &PathBuf, streams: &Arc<Mutex<Streams>>) -> anyhow::Result<ClockTime> {
     let pipeline = gst::Pipeline::new();
     let source = gst::ElementFactory::make("filesrc").property("location", clip).build()?;
     let decoder = gst::ElementFactory::make("decodebin").build()?;
@@ -91,24 +100,30 @@ fn read(clip: &PathBuf, streams: &Arc<Mutex<Streams>>) -> anyhow::Result<gst::Cl
             swallow(&pipeline, pad, &found).expect("a fakesink takes every stream");
         }
     });
-    let result = run(&pipeline);
-    let promised = pipeline.query_duration::<gst::ClockTime>().unwrap_or_default();
+    let result = run(&pipeline, streams, PATIENCE);
+    let promised = pipeline.query_duration::<ClockTime>().unwrap_or_default();
     pipeline.set_state(gst::State::Null)?;
     result.map(|()| promised)
 }
 
-fn run(pipeline: &gst::Pipeline) -> anyhow::Result<()> {
+/// Plays to the end. Fails where neither a message nor a buffer comes for as long as `patience`.
+fn run(pipeline: &gst::Pipeline, streams: &Mutex<Streams>, patience: ClockTime) -> anyhow::Result<()> {
     let bus = pipeline.bus().expect("a pipeline has a bus");
     // What went wrong stands on the bus.
     let _ = pipeline.set_state(gst::State::Playing);
-    for message in bus.iter_timed(gst::ClockTime::NONE) {
-        match message.view() {
-            gst::MessageView::Eos(_) => break,
-            gst::MessageView::Error(error) => bail!("{}", error.error()),
-            _ => (),
+    let mut counted = 0;
+    loop {
+        for message in bus.iter_timed(patience) {
+            match message.view() {
+                MessageView::Eos(_) => return Ok(()),
+                MessageView::Error(error) => bail!("{}", error.error()),
+                _ => (),
+            }
         }
+        let buffers = streams.lock().unwrap().buffers();
+        ensure!(buffers > counted, "nothing comes out of the decoder any more");
+        counted = buffers;
     }
-    Ok(())
 }
 
 /// Counts a decoded stream's buffers on their way into a fakesink.
@@ -140,7 +155,35 @@ fn count(stream: &mut Stream, pad: &gst::Pad, buffer: &gst::BufferRef) {
     stream.caps = pad.current_caps();
     let end = buffer.pts().unwrap_or_default() + buffer.duration().unwrap_or_default();
     let segment = pad.sticky_event::<gst::event::Segment>(0);
-    let segment = segment.as_ref().and_then(|event| event.segment().downcast_ref::<gst::ClockTime>());
+    let segment = segment.as_ref().and_then(|event| event.segment().downcast_ref::<ClockTime>());
     let end = segment.and_then(|segment| segment.to_running_time(end)).unwrap_or(end);
     stream.end = stream.end.max(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipeline(line: &str) -> gst::Pipeline {
+        gst::init().unwrap();
+        gst::parse::launch(line).unwrap().downcast().unwrap()
+    }
+
+    #[test]
+    fn a_decoder_that_falls_silent_is_not_waited_for_for_ever() {
+        let pipeline = pipeline("appsrc ! fakesink");
+        let error = run(&pipeline, &Mutex::default(), ClockTime::from_mseconds(50)).unwrap_err();
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert_eq!(error.to_string(), "nothing comes out of the decoder any more");
+    }
+
+    #[test]
+    fn as_long_as_buffers_come_a_silent_bus_is_no_fault() {
+        let pipeline = pipeline("videotestsrc num-buffers=40 ! identity name=last sleep-time=20000");
+        let streams = Arc::default();
+        swallow(&pipeline, &pipeline.by_name("last").unwrap().static_pad("src").unwrap(), &streams).unwrap();
+        run(&pipeline, &streams, ClockTime::from_mseconds(300)).unwrap();
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert_eq!(streams.lock().unwrap().buffers(), 40);
+    }
 }

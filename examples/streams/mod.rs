@@ -10,6 +10,9 @@ use image::RgbImage;
 /// Decoded frames that wait to be taken.
 const WAITING: u32 = 4;
 
+/// decodebin may swallow a demuxer's error and never say why nothing comes.
+const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(60);
+
 /// A clip that is being decoded; gives its frames as samples of RGB.
 pub struct Frames {
     clip: PathBuf,
@@ -41,7 +44,9 @@ impl Frames {
         let _ = self.pipeline.set_state(gst::State::Paused); // what went wrong stands on the bus
         let bus = self.pipeline.bus().context("a pipeline has a bus")?;
         let first = [gst::MessageType::AsyncDone, gst::MessageType::Error, gst::MessageType::Eos];
-        let message = bus.timed_pop_filtered(gst::ClockTime::NONE, &first).context("the bus was shut")?;
+        let message = bus.timed_pop_filtered(PATIENCE, &first).with_context(|| {
+            format!("{} cannot be read: nothing comes out of the decoder", self.clip.display())
+        })?;
         if let MessageView::Error(error) = message.view() {
             bail!("{} cannot be read: {}", self.clip.display(), error.error());
         }
