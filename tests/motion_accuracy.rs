@@ -116,6 +116,28 @@ fn tracking_does_not_drift() {
     assert_all(&bounds, tracked);
 }
 
+/// A frame that comes late, or that is shown twice, is not where steady motion between its keyframes has it.
+#[test]
+fn a_frame_between_is_seen_though_motion_is_not_steady() {
+    let (flow, _no_grad) = (estimator(), tch::no_grad_guard());
+    for (name, most) in
+        [("shift 20 px", [0.54, 0.2, 0.07]), ("ellipse 24 px left over 8 px right", [0.76, 0.2, 0.15])]
+    {
+        let scene = scene(name);
+        let ends = [0.0, 1.0].map(|time| scene.frame(time));
+        let motion = flow.far(&ends[1], &ends[0]);
+        for (time, end) in [(0.5, 0), (0.5, 1), (0.8, 0), (0.8, 1)] {
+            let frame = scene.frame(time);
+            let both = flow.between(&frame, ends.each_ref(), &motion, 0.5);
+            let [to, from] = [&both.to, &both.from].map(|flow| flow.narrow(0, end as i64, 1));
+            let seen = confidence(&to, &from, &frame, &ends[end], &Thresholds::default());
+            let found = Accuracy::of(&to, &seen, &scene.truth(time, end as f64));
+            assert_accurate(&format!("{name}, at {time}, to {end}"), &found, most);
+            assert!(found.recall > 0.9, "what is hidden seems seen: {found:?}");
+        }
+    }
+}
+
 /// By the share that is seen, a keyframe is matched anew on fast motion that tracking could not follow, and
 /// not on slow.
 #[test]

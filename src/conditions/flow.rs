@@ -86,7 +86,8 @@ impl FlowEstimator {
     }
 
     /// From a frame to the two that it lies between, first and second as one batch: the motion between those is taken as
-    /// steady, then refined. Their own motion to the frame stays as that gives it: it only judges.
+    /// steady, then refined. Their own motion to the frame only judges, and is refined roughly: where things speed up or
+    /// stand still for a frame, all of it would else seem hidden.
     ///
     /// - `frame`, `ends`: `[1, 3, H, W]`, 0..1
     /// - `motion`: from the second end to the first one, and back
@@ -101,7 +102,11 @@ impl FlowEstimator {
         let (frames, ends) = (Tensor::cat(&[frame, frame], 0), Tensor::cat(&ends, 0));
         FlowPair {
             to: Refinement::steady().refine(&frames, &ends, &Tensor::cat(&[to_first, to_second], 0)),
-            from: Tensor::cat(&[&motion.from * time, &motion.to * left], 0),
+            from: Refinement::rough().refine(
+                &ends,
+                &frames,
+                &Tensor::cat(&[&motion.from * time, &motion.to * left], 0),
+            ),
         }
     }
 

@@ -52,6 +52,11 @@ impl Refinement {
         Self { levels: vec![(2, 3), (1, 2), (0, 1)], ..Self::default() }
     }
 
+    /// The same where two pixels more or less do not matter.
+    pub fn rough() -> Self {
+        Self { levels: vec![(2, 3)], ..Self::default() }
+    }
+
     /// Refines `flow`, which leads from `source` to `target`.
     ///
     /// - `source`, `target`: `[n, 3, H, W]`, 0..1
