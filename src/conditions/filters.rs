@@ -13,6 +13,16 @@ pub fn gaussian(image: &Tensor, sigma: f64) -> Tensor {
     separable(image, &weights)
 }
 
+/// Widest blur, in pixels, that needs the picture at full size.
+const WIDE: f64 = 1.6;
+
+/// [`gaussian`], where it is wide of a smaller picture: a tenth of the cost, and nobody can tell.
+pub fn wide_gaussian(image: &Tensor, sigma: f64) -> Tensor {
+    let halvings = (sigma / WIDE).log2().round().max(0.0) as u32;
+    let small = gaussian(&smaller(image, halvings), sigma / f64::from(1 << halvings));
+    enlarged(&small, halvings, &image.size())
+}
+
 /// Mean of a square window of odd `side`.
 pub fn mean(image: &Tensor, side: i64) -> Tensor {
     sum_along(&sum_along(image, 3, side), 2, side) / (side * side) as f64

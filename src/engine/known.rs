@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::conditions::filters::{channels, gaussian, luma, smaller, smoothstep};
+use crate::conditions::filters::{channels, gaussian, luma, smaller, smoothstep, wide_gaussian};
 
 /// Pixels a cell, each way, a power of two.
 pub const CELL: i64 = 4;
@@ -55,34 +55,45 @@ impl Known<'_> {
 
     /// The mean of `maps`, `[1, c, h, w]`, around each cell, of what is known: `[1, c, h / 4, w / 4]`.
     pub fn seen(&self, maps: &Tensor) -> Tensor {
-        let smooth = |maps: &Tensor| gaussian(&cells(maps), SMOOTH);
-        smooth(&(maps * self.known)) / smooth(self.known).clamp_min(FEWEST)
+        self.mean_around(&cells(&(maps * self.known)))
     }
 
-    /// What its cells look like: colours near and far, what the prior makes of them, and how busy they are at two scales;
-    /// `[1, features, h / 4, w / 4]`.
+    /// As [`seen`](Self::seen), of the cells of maps that were weighted by what is known.
+    pub fn mean_around(&self, weighted: &Tensor) -> Tensor {
+        gaussian(weighted, SMOOTH) / gaussian(&cells(self.known), SMOOTH).clamp_min(FEWEST)
+    }
+
+    /// What its cells look like, and what the prior makes of them, `[1, features, h / 4, w / 4]`.
     ///
-    /// - `busy`: its [`busyness`] at the finer scale
-    pub fn describe(&self, busy: &Tensor) -> Tensor {
-        let (source, prior) = (cells(self.source), cells(self.prior));
-        Tensor::cat(
-            &[
-                source.shallow_clone(),
-                gaussian(&source, 0.75) * 2.0,
-                gaussian(&source, 2.0) * 1.5,
-                gaussian(&prior, 0.75) * 1.5,
-                busy * 8.0,
-                busyness(self.source, 2.5) * 8.0,
-            ],
-            1,
-        )
+    /// - `appearance`: of its source
+    pub fn describe(&self, appearance: &Appearance) -> Tensor {
+        Tensor::cat(&[&appearance.features, &(gaussian(&cells(self.prior), 0.75) * 1.5)], 1)
     }
 }
 
-/// How much detail of about that size a cell and its surroundings have, `[1, 1, h / 4, w / 4]`, 0..1.
-pub fn busyness(source: &Tensor, sigma: f64) -> Tensor {
+/// What the cells of a source look like, whatever a prior makes of them.
+#[derive(Debug)]
+pub struct Appearance {
+    features: Tensor, // [1, features, h / 4, w / 4]: colours near and far, how busy they are at two scales
+    /// How much fine detail a cell and its surroundings have, `[1, 1, h / 4, w / 4]`, 0..1.
+    pub busy: Tensor,
+}
+
+impl Appearance {
+    /// `source`: `[1, 3, h, w]`, 0..1, sides multiples of 4.
+    pub fn of(source: &Tensor) -> Self {
+        let (colours, [busy, busy_coarsely]) =
+            (cells(source), [1.0, 2.5].map(|sigma| busyness(source, sigma)));
+        let [near, far] = [0.75, 2.0].map(|sigma| gaussian(&colours, sigma));
+        let features = [colours, near * 2.0, far * 1.5, &busy * 8.0, busy_coarsely * 8.0];
+        Self { features: Tensor::cat(&features, 1), busy }
+    }
+}
+
+/// How much detail of about that size there is, in pixels, `[1, 1, h / 4, w / 4]`, 0..1.
+fn busyness(source: &Tensor, sigma: f64) -> Tensor {
     let luma = luma(source);
-    let detail = gaussian(&luma, sigma) - gaussian(&luma, 2.0 * sigma);
+    let detail = wide_gaussian(&luma, sigma) - wide_gaussian(&luma, 2.0 * sigma);
     gaussian(&cells(&detail.abs()), 1.5)
 }
 

@@ -12,7 +12,7 @@ use super::{
     alike::Likes,
     known::{Known, cells, rows},
 };
-use crate::conditions::filters::halved;
+use crate::conditions::filters::{halved, resize};
 
 /// Of a place: source's and prior's colours; how much the edit differs from the prior.
 const FEATURES: i64 = 6;
@@ -33,7 +33,7 @@ pub struct Lesson(Likes);
 impl Lesson {
     /// - `description`: the anchor's, see [`Known::describe`]
     pub fn of(anchor: &Known, description: &Tensor) -> Self {
-        let moments = anchor.seen(&moments(anchor));
+        let moments = moments(anchor);
         let squares = moments.narrow(1, FEATURES, CHANNELS).square();
         Self(Likes::of(description, &Tensor::cat(&[moments, squares], 1), &cells(anchor.known)))
     }
@@ -49,15 +49,13 @@ impl Lesson {
         let functions = maps(&rows(&by_four).index_copy(0, closely, &each), description);
         let functions = upsampled(&functions, picture.source);
         let features = features(picture);
-        let slopes = (0..CHANNELS).map(|channel| functions.narrow(1, channel * FEATURES, FEATURES));
-        let explained: Vec<_> = slopes
-            .map(|slopes| (slopes * &features).sum_dim_intlist([1].as_slice(), true, Kind::Float))
-            .collect();
-        let offsets = functions.narrow(1, CHANNELS * FEATURES, CHANNELS);
-        (picture.prior + Tensor::cat(&explained, 1) + offsets).clamp(0.0, 1.0)
+        let of_channels = |first: i64| functions.narrow(1, first * CHANNELS, CHANNELS);
+        let explained =
+            |edit: Tensor, feature: i64| edit.addcmul(&of_channels(feature), &features.narrow(1, feature, 1));
+        (0..FEATURES).fold(picture.prior + of_channels(FEATURES), explained).clamp(0.0, 1.0)
     }
 
-    /// Slopes by channel and feature, and offsets, of places described so: `[places, 3 * 6 + 3]`; 0 where nothing is told.
+    /// Slopes by feature and channel, and offsets, of places described so: `[places, 6 * 3 + 3]`; 0 where nothing is told.
     fn functions(&self, descriptions: &Tensor) -> Tensor {
         let [means, sure] = self.0.tell(descriptions, NOTHING);
         let mut at = 0;
@@ -79,18 +77,18 @@ impl Lesson {
         let offsets = &differences - row(&features).matmul(&slopes).squeeze_dim(1);
         let spread = spread.clamp_min(0.0).sum_dim_intlist([1].as_slice(), true, Kind::Float);
         let believed = sure * (AGREED / (spread + AGREED));
-        Tensor::cat(&[slopes.transpose(1, 2).flatten(1, 2), offsets], 1) * believed
+        Tensor::cat(&[slopes.flatten(1, 2), offsets], 1) * believed
     }
 }
 
-/// From a row a place to `[1, c, h, w]`, of as many places as `like` has.
+/// From a row a place to `[1, c, h, w]`, of as many places as `like` has, and in this order in memory.
 fn maps(rows: &Tensor, like: &Tensor) -> Tensor {
-    rows.transpose(0, 1).view([1, -1, like.size()[2], like.size()[3]])
+    rows.transpose(0, 1).contiguous().view([1, -1, like.size()[2], like.size()[3]])
 }
 
 /// To the size of `like`.
 fn upsampled(maps: &Tensor, like: &Tensor) -> Tensor {
-    maps.upsample_bilinear2d(&like.size()[2..], false, None, None)
+    resize(maps, (like.size()[2], like.size()[3]))
 }
 
 /// `[1, 6, h, w]`
@@ -98,18 +96,17 @@ fn features(picture: &Known) -> Tensor {
     Tensor::cat(&[picture.source, picture.prior], 1)
 }
 
-/// Features, differences, products of two features each, products of a feature and a difference, by feature: `[1, 48, h, w]`.
+/// The means around each cell, of what is known, of features, differences, products of two features each (see [`pairs`]) and
+/// products of a feature and a difference, by feature: `[1, 48, h / 4, w / 4]`.
 fn moments(picture: &Known) -> Tensor {
-    let (features, difference) = (features(picture), picture.edit - picture.prior);
-    let of = |part: fn(&(i64, i64)) -> i64| {
-        let indices: Vec<i64> = pairs().iter().map(part).collect();
-        features.index_select(1, &Tensor::from_slice(&indices).to_device(features.device()))
-    };
-    let squares = of(|pair| pair.0) * of(|pair| pair.1);
-    let products: Vec<_> =
-        (0..FEATURES).map(|feature| &difference * features.narrow(1, feature, 1)).collect();
-    let products = Tensor::cat(&products, 1);
-    Tensor::cat(&[features, difference, squares, products], 1)
+    let features = features(picture);
+    let feature = |at: i64| features.narrow(1, at, 1);
+    let (known, difference) = (&features * picture.known, picture.unexplained());
+    let squares = (0..FEATURES).map(|at| known.narrow(1, at, FEATURES - at) * feature(at));
+    let products = (0..FEATURES).map(|at| &difference * feature(at));
+    let weighted =
+        [known.shallow_clone(), difference.shallow_clone()].into_iter().chain(squares).chain(products);
+    picture.mean_around(&Tensor::cat(&weighted.map(|maps| cells(&maps)).collect::<Vec<_>>(), 1))
 }
 
 /// Of two features, each two once.
@@ -134,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::known::{CELL, busyness},
+        engine::known::{Appearance, CELL},
         torch::testing::uniform,
     };
 
@@ -168,7 +165,7 @@ mod tests {
 
     /// What a prior that changes nothing becomes in `frame`.
     fn corrected(anchor: [&Tensor; 2], known: &Tensor, frame: &Tensor) -> Tensor {
-        let described = |known: &Known| known.describe(&busyness(known.source, 1.0));
+        let described = |known: &Known| known.describe(&Appearance::of(known.source));
         let anchor = Known { source: anchor[0], prior: anchor[0], edit: anchor[1], known };
         let frame = Known { source: frame, prior: frame, edit: frame, known };
         let each = Tensor::arange(HEIGHT * WIDTH / CELL.pow(2), (Kind::Int64, Device::Cpu));

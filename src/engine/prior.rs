@@ -6,12 +6,10 @@
 
 use tch::{Kind, Tensor};
 
-use crate::conditions::filters::{channel_mean, enlarged, gaussian, smaller};
+use crate::conditions::filters::{channel_mean, gaussian, wide_gaussian};
 
 /// Gaussian sigmas of the difference bands, in pixels.
 const BANDS: [f64; 5] = [0.8, 1.6, 3.2, 6.4, 12.8];
-/// The widest of them that is blurred at full size.
-const WIDE: f64 = 3.2;
 /// Luma values at which a linear piece may bend.
 const HINGES: [f64; 8] = [0.1, 0.214, 0.329, 0.443, 0.557, 0.671, 0.786, 0.9];
 /// Ridge, as a share of the features' mean energy.
@@ -97,7 +95,7 @@ fn features(source: &Tensor) -> Tensor {
     let mut maps = vec![source.shallow_clone(), source.square(), products];
     let mut finer = source.shallow_clone();
     for sigma in BANDS {
-        let coarser = blurred(source, sigma);
+        let coarser = wide_gaussian(source, sigma);
         let band = &finer - &coarser;
         maps.push(band.relu());
         maps.push(channel_mean(&band).abs());
@@ -109,13 +107,6 @@ fn features(source: &Tensor) -> Tensor {
     maps.extend(HINGES.map(|hinge| (&luma - hinge).relu()));
     maps.push(luma.ones_like());
     Tensor::cat(&maps, 1).flatten(2, 3).squeeze_dim(0)
-}
-
-/// Where the blur is wide, of a smaller picture: a tenth of the cost, and nobody can tell.
-fn blurred(source: &Tensor, sigma: f64) -> Tensor {
-    let halvings = (sigma / WIDE).log2().round().max(0.0) as u32;
-    let small = gaussian(&smaller(source, halvings), sigma / f64::from(1 << halvings));
-    enlarged(&small, halvings, &source.size())
 }
 
 fn gradient_magnitude(luma: &Tensor) -> Tensor {

@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::{
     calibrate::match_color,
     composite::Composite,
-    known::Known,
+    known::{Appearance, Known},
     prior::{Evidence, Features, Prior},
     sharpness,
     shot::Edited,
@@ -60,6 +60,7 @@ pub struct Anchor {
     /// Where it is edited, `[1, 1, h, w]`, 0..1; `None`: everywhere.
     mask: Option<Tensor>,
     features: Features,
+    appearance: Appearance,
 }
 
 impl Proposer {
@@ -98,6 +99,7 @@ impl Proposer {
                 source: source.shallow_clone(),
                 edit: edit.shallow_clone(),
                 mask: mask.map(Tensor::shallow_clone),
+                appearance: Appearance::of(source),
                 features,
             },
         }
@@ -136,13 +138,14 @@ impl Proposer {
         let [theirs, own] = [&anchor.features, &features].map(|features| prior.propose(features));
         let everywhere = composite.tells().ones_like();
         let plain = pictures.solve().propose(&features);
+        let edited = Known {
+            source: &anchor.source,
+            prior: &theirs,
+            edit: &anchor.edit,
+            known: anchor.mask.as_ref().unwrap_or(&everywhere),
+        };
         let edit = texture::transfer(
-            &Known {
-                source: &anchor.source,
-                prior: &theirs,
-                edit: &anchor.edit,
-                known: anchor.mask.as_ref().unwrap_or(&everywhere),
-            },
+            (&edited, &anchor.appearance),
             &Known { source, prior: &own, edit: &seen, known: composite.tells() },
             &(1.0 - &composite.confidence),
             followed.map(|witness| (witness, &plain)),

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use tch::{IndexOp, Kind, Tensor};
 
 use super::{
-    known::{CELL, DARK, Known, TONE, busyness, cells, rows},
+    known::{Appearance, CELL, DARK, Known, TONE, cells, rows},
     local::Lesson,
     tone::{self, Witness},
 };
-use crate::conditions::filters::{gaussian, smoothstep};
+use crate::conditions::filters::{mean, resize, smoothstep, wide_gaussian};
 
 /// A cell is a hole where more of it is unseen, 0..1.
 const UNSEEN: f64 = 0.3;
@@ -26,8 +26,8 @@ const STEP: i64 = 2;
 const SAMPLES: i64 = 600;
 /// Likeliest places of the anchor for each sample.
 const PLACES: i64 = 4;
-/// Radius of the neighbourhood that chooses together, in cells.
-const RADIUS: i64 = 2;
+/// Side of the neighbourhood that chooses together, in cells.
+const TOGETHER: i64 = 5;
 /// Mean squared difference at which a place is no longer the same thing, whose tone may be copied too.
 const SAME: f64 = 0.002;
 /// Where the frame is calmer than the place that is copied, so is its texture, but for this share.
@@ -43,11 +43,12 @@ const NOWHERE: f64 = 1.0;
 
 /// Adds to the prior's edit of a frame what the prior doesn't know of it.
 ///
+/// - `anchor`: with what its source looks like
 /// - `unseen`: where the frame's edit is missing, `[1, 1, h, w]`, 0..1
 /// - `followed`: what finished frames beside it tell of its tone, and the prior's edit that this is told over, `[1, 3, h, w]`
 /// - returns `[1, 3, h, w]`, 0..1; unchanged where nothing is unseen
 pub fn transfer(
-    anchor: &Known,
+    (anchor, appearance): (&Known, &Appearance),
     frame: &Known,
     unseen: &Tensor,
     followed: Option<(&Witness, &Tensor)>,
@@ -56,8 +57,8 @@ pub fn transfer(
     if holes.numel() == 0 {
         return frame.prior.shallow_clone();
     }
-    let [busy, own_busy] = [anchor, frame].map(|known| busyness(known.source, 1.0));
-    let [theirs, own] = [anchor.describe(&busy), frame.describe(&own_busy)];
+    let own_appearance = Appearance::of(frame.source);
+    let [theirs, own] = [anchor.describe(appearance), frame.describe(&own_appearance)];
     let offsets = common_offsets(&theirs, &own, &holes);
     let (differences, choice) = choose(&theirs, &own, &offsets);
     let places = Places::new(&choice, &offsets);
@@ -72,9 +73,10 @@ pub fn transfer(
     let copied = Witness { tone: places.copy(&told), sure: (differences / -SAME).exp() };
     let alike = tone::alike([&theirs, &own], &told, &holes);
     let tone = enlarged(&tone::tone(&frame, followed.as_ref(), &copied, &alike));
-    let calmer = ((own_busy + CALM) / (places.copy(&busy) + CALM)).clamp(CALMEST, 1.0);
+    let calmer = (own_appearance.busy + CALM) / (places.copy(&appearance.busy) + CALM);
     let unexplained = anchor.unexplained();
-    let texture = places.copy(&(&unexplained - gaussian(&unexplained, TONE))) * enlarged(&calmer);
+    let texture = places.copy(&(&unexplained - wide_gaussian(&unexplained, TONE)));
+    let texture = texture * enlarged(&calmer.clamp(CALMEST, 1.0));
     let edit = ((frame.prior + DARK) * tone.narrow(1, 0, 3).exp() - DARK + texture).clamp(0.0, 1.0);
     let left = smoothstep(&tone.narrow(1, 3, 1), UNSURE, SURE);
     &edit + left * (frame.source - &edit)
@@ -83,7 +85,7 @@ pub fn transfer(
 /// From a value a cell to one a pixel.
 fn enlarged(maps: &Tensor) -> Tensor {
     let [_, _, height, width] = maps.size()[..] else { unreachable!("maps are 4-dimensional") };
-    maps.upsample_bilinear2d([height * CELL, width * CELL], false, None, None)
+    resize(maps, (height * CELL, width * CELL))
 }
 
 /// The offsets, down and to the right in cells, from unseen places to places of the anchor that look like them: the
@@ -123,17 +125,12 @@ fn choose(anchor: &Tensor, frame: &Tensor, offsets: &[(i64, i64)]) -> (Tensor, T
         (frame - there).square().mean_dim([1].as_slice(), true, Kind::Float).clamp_max(NOWHERE)
     };
     let differences = Tensor::cat(&offsets.iter().map(difference).collect::<Vec<_>>(), 1);
-    let side = 2 * RADIUS + 1;
-    let together = differences.avg_pool2d([side; 2], [1, 1], [RADIUS; 2], false, false, None);
-    let (least, choice) = together.min_dim(1, true);
+    let (least, choice) = mean(&differences, TOGETHER).min_dim(1, true);
     (least, choice.i((0, 0)))
 }
 
-/// Where each cell is copied from.
-struct Places {
-    row: Tensor,    // [h, w]
-    column: Tensor, // [h, w]
-}
+/// Where each cell is copied from: its number, row by row, `[h, w]`.
+struct Places(Tensor);
 
 impl Places {
     /// `choice`: each cell's index among the `offsets`, `[h, w]`.
@@ -145,25 +142,17 @@ impl Places {
             offsets.index_select(0, &choice.flatten(0, -1)).view_as(choice)
         };
         let count = |length: i64| Tensor::arange(length, (Kind::Int64, choice.device()));
-        Self {
-            row: (count(height).unsqueeze(1) + along(|offset| offset.0)).clamp(0, height - 1),
-            column: (count(width) + along(|offset| offset.1)).clamp(0, width - 1),
-        }
+        let row = (count(height).unsqueeze(1) + along(|offset| offset.0)).clamp(0, height - 1);
+        let column = (count(width) + along(|offset| offset.1)).clamp(0, width - 1);
+        Self(row * width + column)
     }
 
     /// `maps`, `[1, c, H, W]`, the grid's size or a multiple of it, as they are there.
     fn copy(&self, maps: &Tensor) -> Tensor {
-        let [_, _, height, width] = maps.size()[..] else { unreachable!("maps are 4-dimensional") };
-        let scale = height / self.row.size()[0];
-        let within = |length: i64| Tensor::arange(length, (Kind::Int64, maps.device())).remainder(scale);
-        let finer = |cells: &Tensor| {
-            let rows = (cells * scale).repeat_interleave_self_int(scale, 0, None);
-            rows.repeat_interleave_self_int(scale, 1, None)
-        };
-        let (row, column) =
-            (finer(&self.row) + within(height).unsqueeze(1), finer(&self.column) + within(width));
-        let from = (row * width + column).flatten(0, -1);
-        maps.flatten(2, 3).index_select(2, &from).view_as(maps)
+        let [height, width] = self.0.size()[..] else { unreachable!("a place a cell") };
+        let pixels = maps.size()[2] / height; // of a cell, each way
+        let copied = rows(&maps.pixel_unshuffle(pixels)).contiguous().index_select(0, &self.0.flatten(0, -1));
+        copied.transpose(0, 1).view([1, -1, height, width]).pixel_shuffle(pixels)
     }
 }
 
@@ -172,7 +161,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::torch::testing::uniform;
+    use crate::{conditions::filters::gaussian, torch::testing::uniform};
 
     const HEIGHT: i64 = 96;
     const WIDTH: i64 = 160;
@@ -208,7 +197,9 @@ mod tests {
         let known = |source, edit, known| Known { source, prior: source, edit, known };
         let edit = edit(anchor);
         let anchor = known(anchor, &edit, edited.unwrap_or(&everywhere));
-        transfer(&anchor, &known(frame, frame, &(1.0 - &unseen)), &unseen, None)
+        let seen = 1.0 - &unseen;
+        let appearance = Appearance::of(anchor.source);
+        transfer((&anchor, &appearance), &known(frame, frame, &seen), &unseen, None)
     }
 
     #[test]
@@ -248,7 +239,8 @@ mod tests {
         let wrong = &frame + (along_x() * 1.3).sin() * 0.2;
         let known = |source, prior, edit, known| Known { source, prior, edit, known };
         let (anchor, nowhere) = (known(&anchor, &anchor, &edit, &everywhere), 1.0 - &everywhere);
-        let found = transfer(&anchor, &known(&frame, &wrong, &frame, &nowhere), &everywhere, None);
+        let unseen = known(&frame, &wrong, &frame, &nowhere);
+        let found = transfer((&anchor, &Appearance::of(anchor.source)), &unseen, &everywhere, None);
         let apart = |from: i64, to: i64| {
             let part = |picture: &Tensor| picture.narrow(3, from, to - from);
             (part(&found) - part(&frame)).abs().mean(Kind::Float).double_value(&[])
@@ -261,9 +253,8 @@ mod tests {
     fn an_offset_never_leads_out_of_the_anchor() {
         let choice = Tensor::from_slice(&[0i64, 1, 2, 3, 0, 1]).view([2, 3]);
         let places = Places::new(&choice, &[(0, 0), (-50, 2), (50, -2), (2, 50)]);
-        for (cells, length) in [(&places.row, 2), (&places.column, 3)] {
-            assert!(cells.min().int64_value(&[]) >= 0 && cells.max().int64_value(&[]) < length);
-        }
+        let expected = Tensor::from_slice(&[0i64, 2, 3, 5, 4, 2]).view([2, 3]);
+        assert_eq!(places.0, expected);
         let numbered =
             Tensor::arange(2 * 3 * CELL * CELL, (Kind::Float, Device::Cpu)).view([1, 1, 2 * CELL, 3 * CELL]);
         let copied = places.copy(&numbered);

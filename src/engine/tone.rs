@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::{
         conditions::flow::FlowPair,
-        engine::known::{DARK, busyness},
+        engine::known::{Appearance, DARK},
     };
 
     const SIDE: i64 = 96;
@@ -150,7 +150,7 @@ mod tests {
         let everywhere = area(0, SIDE);
         let known = |source, edit| Known { source, prior: source, edit, known: &everywhere };
         let (anchor, frame) = (known(anchor[0], anchor[1]), known(frame, frame));
-        let [theirs, own] = [&anchor, &frame].map(|known| known.describe(&busyness(known.source, 1.0)));
+        let [theirs, own] = [&anchor, &frame].map(|known| known.describe(&Appearance::of(known.source)));
         let holes = Tensor::arange((SIDE / 4).pow(2), (Kind::Int64, Device::Cpu));
         alike([&theirs, &own], &anchor.tone(), &holes)
     }
