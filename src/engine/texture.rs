@@ -14,7 +14,7 @@ use super::{
     local::Lesson,
     tone::{self, Witness},
 };
-use crate::conditions::filters::{mean, resize, smoothstep, wide_gaussian};
+use crate::conditions::filters::{gaussian, mean, resize, smoothstep};
 
 /// A cell is a hole where more of it is unseen, 0..1.
 const UNSEEN: f64 = 0.3;
@@ -75,7 +75,7 @@ pub fn transfer(
     let tone = enlarged(&tone::tone(&frame, followed.as_ref(), &copied, &alike));
     let calmer = (own_appearance.busy + CALM) / (places.copy(&appearance.busy) + CALM);
     let unexplained = anchor.unexplained();
-    let texture = places.copy(&(&unexplained - wide_gaussian(&unexplained, TONE)));
+    let texture = places.copy(&(&unexplained - gaussian(&unexplained, TONE)));
     let texture = texture * enlarged(&calmer.clamp(CALMEST, 1.0));
     let edit = ((frame.prior + DARK) * tone.narrow(1, 0, 3).exp() - DARK + texture).clamp(0.0, 1.0);
     let left = smoothstep(&tone.narrow(1, 3, 1), UNSURE, SURE);
@@ -161,7 +161,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::{conditions::filters::gaussian, torch::testing::uniform};
+    use crate::torch::testing::uniform;
 
     const HEIGHT: i64 = 96;
     const WIDTH: i64 = 160;
