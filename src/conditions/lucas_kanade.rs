@@ -47,14 +47,14 @@ impl Refinement {
         Self { levels: vec![(1, 2), (0, 1)], ..Self::default() }
     }
 
-    /// From a motion that is off by a few pixels at most.
+    /// From a motion that is off by a dozen pixels at most.
     pub fn steady() -> Self {
-        Self { levels: vec![(2, 3), (1, 2), (0, 1)], ..Self::default() }
+        Self { levels: vec![(3, 2), (2, 3), (1, 2), (0, 1)], ..Self::default() }
     }
 
     /// The same where two pixels more or less do not matter.
     pub fn rough() -> Self {
-        Self { levels: vec![(2, 3)], ..Self::default() }
+        Self { levels: vec![(3, 2), (2, 3)], ..Self::default() }
     }
 
     /// Refines `flow`, which leads from `source` to `target`.
