@@ -90,7 +90,7 @@ impl Appearance {
     }
 }
 
-/// How much detail of about that size there is, in pixels, `[1, 1, h / 4, w / 4]`, 0..1.
+/// How much detail of about `sigma` pixels a cell and its surroundings have, `[1, 1, h / 4, w / 4]`, 0..1.
 fn busyness(source: &Tensor, sigma: f64) -> Tensor {
     let luma = luma(source);
     let detail = wide_gaussian(&luma, sigma) - wide_gaussian(&luma, 2.0 * sigma);
